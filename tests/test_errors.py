@@ -4,7 +4,13 @@ import pickle
 
 import pytest
 
-from lipsmith.errors import InputError, LipsmithError, SomeFailedError, WeightsError, blames_inputs
+from lipsmith.errors import InputError, LipsmithError, SomeFailedError, WeightsError, blames_inputs, counted
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 clips"), (1, "1 clip"), (2, "2 clips")])
+def test_a_count_has_the_number_of_its_noun(count: int, text: str) -> None:
+    assert counted(count, "clip") == text
+    assert counted(count, "person", "people") == f"{count} {'person' if count == 1 else 'people'}"
 
 
 def test_an_error_about_several_items_is_whole_after_pickling() -> None:

@@ -1,4 +1,4 @@
-"""Errors that lipsmith raises on purpose, each with its exit code."""
+"""Errors that lipsmith raises on purpose, each with its exit code, and counts in sentences."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ class SomeFailedError(LipsmithError):
 
     def __str__(self) -> str:
         return f"{self._count} of {self._total} failed"
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """A count and its noun, such as `1 clip` or `2 clips`; `several` is the plural of nouns without a regular one."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
 
 
 def blames_inputs(error: BaseException) -> bool:

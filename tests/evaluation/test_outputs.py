@@ -180,9 +180,9 @@ def test_clips_without_a_film_are_left_out_and_films_without_a_clip_ignored(
     some = find_outputs("some", plain / "some", plain, records)
     assert shown_by_all([some], records) == {"test/a/a_1": 60, "test/b/b_1": 40}
     assert caplog.messages == [
-        "some: 1 films belong to no clip and are ignored: x_1",
+        "some: ignoring 1 film of no clip: x_1",
         "some has no film of 1 of 3 clips, which are left out for all systems: test/c/c_1",
-        "some: 1 films end before their clips: test/b/b_1",
+        "some: 1 film with an end before the clip's: test/b/b_1",
     ]
     assert shown_by_all([], records) is None
     other = find_outputs("other", plain / "other", plain, records)

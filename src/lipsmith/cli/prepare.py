@@ -20,7 +20,7 @@ import tyro
 
 from lipsmith.cli import console
 from lipsmith.cli.results import write_figures
-from lipsmith.errors import SomeFailedError, UsageError
+from lipsmith.errors import SomeFailedError, UsageError, counted
 from lipsmith.files import refuse_outputs
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _tell(figures: Mapping[str, float], summary: Summary) -> None:
     counts = Counter(record.split for record in summary.records)
     splits = ", ".join(f"{count} {split}" for split, count in sorted(counts.items()))
     people = len({record.identity for record in summary.records})
-    clips = f"{counts.total()} clips ({splits}) of {people} {'person' if people == 1 else 'people'}"
+    clips = f"{counted(counts.total(), 'clip')} ({splits}) of {counted(people, 'person', 'people')}"
     length, face = f"{figures['minutes']:.1f} minutes", figures["percent_with_face"]
     _LOG.info("%s, %s; a face in %.2f %% of the frames", clips, length, face)
     if shared := _in_several_splits(summary.records):
@@ -133,6 +133,6 @@ def _left_out(summary: Summary, every: bool) -> SomeFailedError:
     error = SomeFailedError(each, summary.sources)
     if len(each) > _FEW and not every:
         counts = Counter(reason for reason, _ in summary.left_out.values())
-        error.failures = [(f"{number} sources", reason) for reason, number in counts.most_common()]
+        error.failures = [(counted(number, "source"), reason) for reason, number in counts.most_common()]
         error.failures = [*error.failures, ("the full list", "run the command again with -v")]
     return error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.detail import NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
+from lipsmith.errors import counted
 from lipsmith.face.lending import Lender, is_scarce, lent
 from lipsmith.face.look import appearance
 from lipsmith.face.references import POOL, choose_landmarks, choose_pool, encoded, sharpness_of
@@ -39,8 +40,8 @@ def with_lent(scan: Scan, store: ArrayStore, sizes: Sizes) -> Scan:
         shots = [(other, chosen) for other, chosen in zip(near, rows, strict=True) if len(chosen)]
         if not shots:
             return face
-        count = sum(len(chosen) for _, chosen in shots)
-        _LOG.info("face %d in shot %d: %d references from other shots", face.number, face.shot, count)
+        count = counted(sum(len(chosen) for _, chosen in shots), "reference")
+        _LOG.info("face %d in shot %d: %s from other shots", face.number, face.shot, count)
         return _completed(face, shots, store, sizes)
 
     return replace(scan, faces=[face if face.index in talking else helped(face) for face in scan.faces])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.data.clips import ClipRecord, load_clip, load_mesh, read_manifest
-from lipsmith.errors import InputError
+from lipsmith.errors import InputError, counted
 from lipsmith.evaluation.alignment import SPARE, follow, is_same_rate, without_drawing
 from lipsmith.evaluation.films import Film, films_below, pieces
 from lipsmith.evaluation.systems import ReconstructionTask
@@ -95,7 +95,7 @@ def find_outputs(name: str, folder: Path, root: Path, records: Sequence[ClipReco
     everyone = read_manifest(root)
     known = {place for record in everyone if (place := _place(record, found)) is not None}
     if extra := sorted(found.keys() - known):
-        _LOG.warning("%s: %d films belong to no clip and are ignored: %s", name, len(extra), _listed(extra))
+        _LOG.warning("%s: ignoring %s of no clip: %s", name, counted(len(extra), "film"), _listed(extra))
     by_clip = {record.clip: record for record in records if record.clip in chosen}
     films = {clip: _at_rate(Film(found[chosen[clip]]), record) for clip, record in by_clip.items()}
     return Outputs(name, root, films, by_clip, FaceMesh())
@@ -118,7 +118,8 @@ def shown_by_all(outputs: Sequence[Outputs], records: Sequence[ClipRecord]) -> d
             )
         short = [clip for clip in system.films if system.frames(clip) < system.records[clip].frames - SPARE]
         if short:
-            _LOG.warning("%s: %d films end before their clips: %s", system.name, len(short), _listed(short))
+            films = counted(len(short), "film")
+            _LOG.warning("%s: %s with an end before the clip's: %s", system.name, films, _listed(short))
     common = [record.clip for record in records if all(record.clip in system.films for system in outputs)]
     if not common:
         names = ", ".join(system.name for system in outputs)

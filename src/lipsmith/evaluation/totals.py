@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.errors import counted
 from lipsmith.evaluation.metrics.articulation import CLOSENESS
 from lipsmith.evaluation.metrics.closure import GROUPS
 from lipsmith.evaluation.metrics.regions import FACE, MOUTH
@@ -39,7 +40,7 @@ def totals(rows: Sequence[Row], system: str) -> dict[str, float]:
 def sample(rows: Sequence[Row]) -> str:
     """How much the rows measure, for a table's title: `24 clips of 16 people`."""
     clips, people = (len({row[key] for row in rows}) for key in ("clip", "identity"))
-    return f"{clips} {'clip' if clips == 1 else 'clips'} of {people} {'person' if people == 1 else 'people'}"
+    return f"{counted(clips, 'clip')} of {counted(people, 'person', 'people')}"
 
 
 def intervals(rows: Sequence[Row], system: str) -> dict[str, tuple[float, float]]:

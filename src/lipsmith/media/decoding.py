@@ -18,6 +18,7 @@ from av.codec.context import Flags
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 
+from lipsmith.errors import counted
 from lipsmith.media.completeness import may_jump, report_once
 from lipsmith.media.container import OpenStream, clock, seconds, timestamp
 
@@ -153,7 +154,8 @@ def _decoded(source: OpenStream[VideoStream | AudioStream]) -> Iterator[Any]:
             yield frame
     yield from _repeat(last, repeats, None)
     if damaged:
-        _LOG.warning("%s: %d damaged packets were skipped, the first near %.2f s", source.path, damaged, first_damage)
+        skipped = counted(damaged, "damaged packet")
+        _LOG.warning("%s: skipped %s, the first near %.2f s", source.path, skipped, first_damage)
 
 
 def _counts_frames(source: OpenStream[VideoStream | AudioStream]) -> bool:

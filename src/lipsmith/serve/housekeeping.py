@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from lipsmith.errors import UsageError
+from lipsmith.errors import UsageError, counted
 from lipsmith.files import HIDDEN, hold
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Store
@@ -79,7 +79,7 @@ def expire(settings: Settings, store: Store, now: float) -> None:
         _remove_files(settings, store, uploads, jobs)
         _remove_clips(settings, before)
     if uploads or jobs:
-        _LOG.info("%d uploads and %d jobs expired", len(uploads), len(jobs))
+        _LOG.info("%s and %s expired", counted(len(uploads), "upload"), counted(len(jobs), "job"))
 
 
 def _remove_files(settings: Settings, store: Store, uploads: Sequence[str], jobs: Sequence[str]) -> None:

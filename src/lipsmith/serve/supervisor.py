@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from lipsmith.errors import counted
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Job, Store
 
@@ -128,7 +129,7 @@ class Supervisor:
 
     def _handle_exit(self, code: int, running: Sequence[Job]) -> None:
         """Queue the `running` jobs of an exited worker again; fail the current one if it crashed too many workers."""
-        _LOG.warning("the worker exited with code %d, %d jobs running; restarting it", code, len(running))
+        _LOG.warning("the worker exited with code %d, %s running; restarting it", code, counted(len(running), "job"))
         suspect = running[0] if running and code != DATABASE_FAILED else None
         if suspect is not None:
             limit = _MAX_KILLS if code == _SIGKILL else _MAX_CRASHES

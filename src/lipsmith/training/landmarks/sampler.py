@@ -19,7 +19,7 @@ from torch import Tensor
 from lipsmith.config import require_range
 from lipsmith.data.clips import PreparedClip, load_clip, read_manifest
 from lipsmith.data.phonemes import clip_phonemes
-from lipsmith.errors import InputError
+from lipsmith.errors import InputError, counted
 from lipsmith.face.landmarks import NUM_POSE, mouth_width, outer_lip_opening
 from lipsmith.inference.speak import RATE, grid, resample
 from lipsmith.speech.mel import MEL_RATE, mel_windows
@@ -126,7 +126,7 @@ def load_footage(root: Path, window: int, shifts: int, device: torch.device, pho
         raise InputError(
             f"{root}: no clip of the split 'train' shows a face in {window} frames in a row; take a shorter window."
         )
-    _LOG.info("train: %d clips, %d of them without a whole window", len(clips), len(clips) - len(whole))
+    _LOG.info("train: %s, %d without a whole window", counted(len(clips), "clip"), len(clips) - len(whole))
     spoken = clip_phonemes(root, [clip.record for clip in whole]) if phonemes else {}
     return gather_footage(whole, window, shifts, device, spoken)
 

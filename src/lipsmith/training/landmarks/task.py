@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lipsmith.data.clips import read_manifest
 from lipsmith.data.phonemes import clip_phonemes
-from lipsmith.errors import InputError
+from lipsmith.errors import InputError, counted
 from lipsmith.evaluation.landmarks import Trial, leak_r, load_trials, measure, strangers, total
 from lipsmith.evaluation.metrics.closure import pooled
 from lipsmith.face.landmarks import NUM_POSE
@@ -57,7 +57,8 @@ class LandmarkTask(Task[Window]):
         window, shifts = config.model.window, config.augment.shifts
         self.footage = load_footage(data, window, shifts, device, config.needs_phonemes)
         self.precision = mixed_precision(device)
-        return f"{len(self.footage.window_first)} windows, {len(self.trials)} clips to validate on"
+        clips = counted(len(self.trials), "clip")
+        return f"{len(self.footage.window_first)} windows, {clips} to validate on"
 
     def build(self) -> Learner:
         """The generator, with the parts that only training needs."""

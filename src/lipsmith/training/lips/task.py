@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lipsmith.errors import counted
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.weights import WEIGHTS, with_weights
 from lipsmith.models.lip_detector import LipDetector, LipDetectorConfig
@@ -43,8 +44,9 @@ class LipsTask(Task[Mouths]):
         self.footage = MouthFootage(data, "train", device)
         self.held_out = MouthFootage(data, "val", device)
         self.precision = mixed_precision(device)
-        people = len({record.identity for record in self.footage.records})
-        return f"{len(self.footage.crops)} frames of {people} people, {len(self.held_out.records)} clips to validate on"
+        people = counted(len({record.identity for record in self.footage.records}), "person", "people")
+        clips = counted(len(self.held_out.records), "clip")
+        return f"{len(self.footage.crops)} frames of {people}, {clips} to validate on"
 
     def build(self) -> LipDetector:
         """The network."""

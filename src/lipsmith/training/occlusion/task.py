@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.data.clips import ClipRecord, read_manifest
+from lipsmith.errors import counted
 from lipsmith.inference.occlusion import MODEL
 from lipsmith.models.occlusion import OcclusionNetwork
 from lipsmith.training.checkpoint import save_model
@@ -50,12 +51,12 @@ class OcclusionTask(Task[Occluded]):
         captions = Captions(self.config.captions, device)
         self.pairs, self.held_out = (self._drawn(data, own, captions, device) for own in records.values())
         self.precision = mixed_precision(device)
-        people = len({record.identity for record in records["train"]})
-        return f"{len(self.pairs)} frames of {people} people, {len(self.held_out)} frames to validate on"
+        people = counted(len({record.identity for record in records["train"]}), "person", "people")
+        return f"{len(self.pairs)} frames of {people}, {len(self.held_out)} frames to validate on"
 
     def _drawn(self, data: Path, records: Sequence[ClipRecord], captions: Captions, device: torch.device) -> DrawnPairs:
         chosen = some_clips(records, self.config.clips)
-        _LOG.info("new mouths are drawn over %d clips", len(chosen))
+        _LOG.info("new mouths are drawn over %s", counted(len(chosen), "clip"))
         pairs = list(drawn_pairs(data, chosen, self.config, self._kept))
         return DrawnPairs(pairs, [record.identity for record in chosen], captions, device)
 

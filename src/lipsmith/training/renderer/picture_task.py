@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lipsmith.data.clips import prepared_side, read_manifest
-from lipsmith.errors import InputError, UsageError
+from lipsmith.errors import InputError, UsageError, counted
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
 from lipsmith.models.lip_detector import LipDetector
 from lipsmith.models.renderer.discriminator import MultiScaleDiscriminator
@@ -63,8 +63,9 @@ class PictureTask(Task[Batch]):
             )
         self.precision = mixed_precision(device)
         self.load_judges(device)
-        people = len({record.identity for record in records})
-        return f"{len(self.footage.images)} frames of {people} people, {len(self.trials)} clips to validate on"
+        people = counted(len({record.identity for record in records}), "person", "people")
+        clips = counted(len(self.trials), "clip")
+        return f"{len(self.footage.images)} frames of {people}, {clips} to validate on"
 
     def load_judges(self, device: torch.device) -> None:
         """Load the frozen networks of the loss."""

@@ -17,6 +17,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from lipsmith.errors import counted
 from lipsmith.evaluation.metrics.judge import FPS
 from lipsmith.evaluation.metrics.lse import estimate_lags, sync_accuracy
 from lipsmith.files import write_whole
@@ -79,7 +80,8 @@ class SyncTask(Task[SyncBatch]):
         self.footage = SyncFootage(data, "train", device, shortest)
         self.held_out = SyncFootage(data, "val", device, shortest)
         self.precision = mixed_precision(device)
-        return f"{len(self.footage.mouths)} frames, {len(self.held_out.records)} clips to validate on"
+        clips = counted(len(self.held_out.records), "clip")
+        return f"{len(self.footage.mouths)} frames, {clips} to validate on"
 
     def build(self) -> ScaledSyncNet:
         """The network with its scales."""
