@@ -27,6 +27,7 @@ REQUESTS: list[tuple[Callable[[Any], object], object, str]] = [
     (lambda file: Client().upload(file), None, "The file is of type NoneType; give a path"),
     (lambda file: Client().save("0", file), 5, "The result is of type int; give a path"),
     (lambda file: Client().save("0", file), "", "The result is an empty path; give a path"),
+    (lambda file: Client().save("0", file), "dubbed.mkv", "dubbed.mkv: the result is an MP4 film; its name must"),
 ]
 
 

@@ -105,9 +105,11 @@ class Client(httpx.Client):
         self.delete(f"/jobs/{job}")
 
     def save(self, job: str, path: Path | str, overwrite: bool = False) -> Path:
-        """Download the result of a finished dub to `path`. Raises `UsageError` where no file can be written, or where
-        one is and `overwrite` is false."""
+        """Download the result of a finished dub, an MP4 film, to `path`. Raises `UsageError` for a name of another
+        kind, where no file can be written, or where one is and `overwrite` is false."""
         path, route = path_of(path, "The result"), f"/jobs/{job}/result"
+        if path.suffix.lower() not in (".mp4", ".m4v"):
+            raise UsageError(f"{path}: the result is an MP4 film; its name must end in .mp4 or .m4v.")
         refuse_existing(path, overwrite)
         with self.stream("GET", route) as response, write_whole(path, overwrite) as part, part.open("wb") as file:
             file.writelines(response.iter_bytes())
