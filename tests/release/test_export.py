@@ -218,7 +218,7 @@ def test_an_existing_output_is_refused_before_the_work(
 @pytest.mark.usefixtures("weights_alone")
 def test_a_kept_network_requires_a_license(model: Path, runs: Path, tmp_path: Path) -> None:
     asked = verb.Options(landmarks=str(model), renderer=str(runs / "r"), out=tmp_path / "mine")
-    with pytest.raises(UsageError, match="set license to that of mine"):
+    with pytest.raises(UsageError, match="give the license of mine for its card"):
         verb.run(asked)
     verb.run(replace(asked, license="For research."))
     assert find_model(tmp_path / "mine").config["name"] == "mine"

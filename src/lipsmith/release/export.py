@@ -77,7 +77,7 @@ def export(
     origin = origin_of(landmarks, "landmarks") or origin_of(renderer, "renderer")
     if origin and license is None:
         raise UsageError(
-            f"Weights derive from {origin}, whose license is in its CARD.md; set license to that of {name}."
+            f"Weights derive from {origin}, whose license is in its CARD.md; give the license of {name} for its card."
         )
     face = build(RendererConfig, of_renderer["training"].get("model"), str(renderer))
     mouth = build(LandmarkConfig, of_landmarks["training"].get("model"), str(landmarks))
