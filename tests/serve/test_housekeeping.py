@@ -50,6 +50,20 @@ def test_a_folder_with_files_of_others_is_refused_because_they_would_be_removed(
     assert film.exists()
 
 
+def test_a_folder_of_other_things_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    for name in ("lost+found", "tmp", ".DS_Store"):  # of the system, or of a start that was killed
+        (tmp_path / name).mkdir()
+    with housekeeping.data_folder(Settings(data=tmp_path)):
+        pass
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "film.mp4").touch()
+    refused = pytest.raises(UsageError, match="home holds files that no service wrote")
+    with refused, housekeeping.data_folder(Settings(data=home)):
+        pass
+    assert [path.name for path in home.iterdir()] == ["film.mp4"]
+
+
 def test_a_clip_that_vanishes_does_not_keep_others(settings: Settings) -> None:
     clips = [settings.clips(name) / "largest" for name in "abc"]
     for clip in clips:

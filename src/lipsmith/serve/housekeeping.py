@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -19,17 +20,19 @@ from lipsmith.serve.store import Store
 _LOG = logging.getLogger(__name__)
 
 _FOLDERS: Final = ("uploads", "jobs", "clips", "tmp")
+_HARMLESS: Final = frozenset({*_FOLDERS, "lock", "lost+found"})
+"""Left by a start that was killed, and that of a file system whose root is the data folder."""
 
 
 @contextmanager
 def data_folder(settings: Settings) -> Iterator[None]:
     """Create the data folder, private to this user, and lock it.
 
-    Raises `UsageError` if another service uses it, or if it holds files of others, which would be removed.
+    Raises `UsageError` if another service uses it, or if it holds files of others, which would be removed or mixed with
+    those of the service.
     """
-    for folder in (settings.data / name for name in _FOLDERS):
-        if not settings.database.exists() and folder.is_dir() and any(folder.iterdir()):
-            raise UsageError(f"{folder} holds files that no service wrote; choose another --data.")
+    if not settings.database.exists():
+        _refuse_others(settings.data)
     try:
         for name in ("", *_FOLDERS):
             (settings.data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,6 +46,13 @@ def data_folder(settings: Settings) -> Iterator[None]:
         if not hold(lock.fileno()):
             raise UsageError(f"{settings.data} is in use by another service; stop it or choose another --data.")
         yield
+
+
+def _refuse_others(data: Path) -> None:
+    in_data = (path for path in data.glob("[!.]*") if path.name not in _HARMLESS)
+    in_folders = (path for name in _FOLDERS for path in (data / name).glob("*"))
+    if other := next(chain(in_data, in_folders), None):
+        raise UsageError(f"{other.parent} holds files that no service wrote; choose another --data.")
 
 
 def remove_leftovers(settings: Settings, store: Store) -> None:
