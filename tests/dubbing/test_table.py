@@ -19,6 +19,13 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
+def test_what_is_no_table_of_jobs_is_told_what_one_has(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder; give a CSV file with the columns video, speech, output"):
+        read_table(tmp_path, COLUMNS)
+    with pytest.raises(InputError, match=r"no column video, only a\.mp4, b\.wav; its first line names the columns v"):
+        read_table(table(tmp_path, "a.mp4,b.wav\n"), COLUMNS)
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [

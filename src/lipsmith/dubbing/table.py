@@ -21,6 +21,8 @@ def read_table(path: Path, columns: Sequence[str], may_be_empty: str = "") -> li
     of one column), has no column or spans lines.
     """
     require(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a CSV file with the columns {', '.join(columns)}.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = list(_lines(path, file))
@@ -52,13 +54,12 @@ def _lines(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 
 def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+    known, found = ", ".join(columns), ", ".join(header)
     if not header:
-        raise InputError(f"{path} is empty; give a table with the columns {', '.join(columns)}.")
-    found = ", ".join(header)
+        raise InputError(f"{path} is empty; give a table with the columns {known}.")
     if missing := [name for name in columns if name not in header]:
-        raise InputError(f"{path} has no column {missing[0]} ({found}): {', '.join(columns)}, separated by commas.")
+        raise InputError(f"{path} has no column {missing[0]}, only {found}; its first line names the columns {known}.")
     if unknown := [name for name in header if name and (name not in columns or header.count(name) > 1)]:
-        known = ", ".join(columns)
         raise InputError(f"{path} has a column {unknown[0]} that is unknown or named twice; the columns are {known}.")
 
 
