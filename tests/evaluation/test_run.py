@@ -298,7 +298,7 @@ def test_sides_that_do_not_fit_are_refused_before_the_work(
 
 def test_missing_networks_omit_only_their_own_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSMITH_HOME", str(tmp_path))
-    found = load_networks("no-such-judge")
+    found = load_networks("syncnet_v2")
     assert (found.lpips_alex, found.lpips_vgg, found.recognizer, found.judge) == (None,) * 4
     assert found.missing.keys() == {"lpips_alex", "lpips_vgg", "csim", "lse_d"}
 

@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from landmark_clips import face, opened
+from lipsmith.errors import WeightsError
 from lipsmith.evaluation.metrics.judge import SpeechTrack
-from lipsmith.evaluation.scoring import Networks, RealStretch, Scorer
+from lipsmith.evaluation.scoring import Networks, RealStretch, Scorer, load_networks
 from lipsmith.evaluation.systems import REAL
 from lipsmith.face import FaceMesh
 from lipsmith.face.landmarks import CONTENT, INNER_LIP, NUM_JAW, OUTER_LIP, POSE
@@ -46,3 +47,8 @@ def test_a_system_should_obey_what_was_asked_and_the_film_its_own_landmarks() ->
     rows = scorer.score(stretch(meshes, asked), {"half": CROPS}, {REAL: lips, "half": lips})
     assert rows[REAL]["obedience.slope"] == pytest.approx(1, abs=1e-3)
     assert rows["half"]["obedience.slope"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_judge_that_does_not_exist_is_told_before_the_work() -> None:
+    with pytest.raises(WeightsError, match="No model 'no-such-judge'"):
+        load_networks("no-such-judge")
