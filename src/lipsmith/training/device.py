@@ -11,6 +11,7 @@ from torch import nn
 
 from lipsmith.config import parse_device
 from lipsmith.errors import UsageError
+from lipsmith.inference.torch import torch_device
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -20,8 +21,7 @@ def make_fabric(device: str) -> Fabric:
 
     Raises UsageError for a device that does not exist.
     """
-    kind, index = parse_device(device)
-    wanted = "cuda" if kind == "auto" and torch.cuda.is_available() else kind.replace("auto", "cpu")
+    wanted, index = torch_device(device).partition(":")[0], parse_device(device)[1]
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ.get("WORLD_SIZE", 1))
     devices: Any = local if index is None else [index]
     # DDP waits for the gradient of every parameter, but IP_LAP's alignment is trained alone at first.
