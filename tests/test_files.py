@@ -46,7 +46,7 @@ def test_figures_are_read_as_written(tmp_path: Path) -> None:
 def test_a_file_without_figures_is_an_input_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(text)
-    with pytest.raises(errors.InputError, match="is not a results file"):
+    with pytest.raises(errors.InputError, match=r"holds no results \(.*; give a file that --json wrote"):
         read_figures(path)
 
 

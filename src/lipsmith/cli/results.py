@@ -62,7 +62,7 @@ def read_figures(path: Path) -> Results:
         figures = {name: _number(value) for name, value in content["figures"].items()}
         return Results(figures, dict(content["settings"]), [dict(row) for row in content["rows"]])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not a results file of a lipsmith command: {error}") from error
+        raise InputError(f"{path} holds no results ({error}); give a file that --json wrote.") from error
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON's types have no common base
