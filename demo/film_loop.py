@@ -44,7 +44,7 @@ def said(time: float) -> str:
 
 
 def write(picture: Image.Image, words: str) -> None:
-    """Write the words under the dub, and whose sound each side has."""
+    """Write the words under the dub, and under the film that it is as filmed."""
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=16)
     row = SIZE[1] + BAND / 2

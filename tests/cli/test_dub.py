@@ -18,3 +18,9 @@ def test_a_result_without_its_option_is_told_where_it_goes(capsys: pytest.Captur
     assert HINT not in capsys.readouterr().err
     assert cli.main(["dub", "--help"]) == 0
     assert HINT not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["panel.mp4", "--list-faces"], ["--pairs", "jobs.csv"]])
+def test_without_a_result_there_is_no_such_hint(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["dub", *words, "--unknown"]) == 2
+    assert HINT not in capsys.readouterr().err

@@ -255,8 +255,9 @@ def complain(sentence: str, code: int) -> int:
 
 
 def _lacks_output(verb: str, words: Sequence[str]) -> bool:
-    """Whether a dub lacks -o; other verbs that need it have said so."""
-    return verb == "dub" and not any(word.startswith(("-o", "--out")) for word in words)
+    """Whether a dub that makes one result lacks -o; other verbs that need it have said so."""
+    without = ("-o", "--out", "--list-faces", "--pairs")
+    return verb == "dub" and not any(word.startswith(without) for word in words)
 
 
 def _is_group(word: str) -> bool:
