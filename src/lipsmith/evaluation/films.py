@@ -52,7 +52,7 @@ class Film:
 
     def frames(self, end: float | None = None) -> Iterator[Frame]:
         """The frames before `end` seconds."""
-        frames = read_frames(self.path, end=end)
+        frames: Iterator[Frame] = read_frames(self.path, end=end)
         if self.rate is not None:
             frames = at_rate(frames, self.rate)
         return frames if self.half is None else (_halved(frame, self.half) for frame in frames)

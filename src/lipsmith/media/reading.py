@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, dropwhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 import av
+import numpy as np
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from lipsmith.errors import InputError
 from lipsmith.media.color import FilmedPicture, FrameToRGB, Picture, can_convert_partially
@@ -68,11 +70,36 @@ class Frame:
     """Number of the frame among the requested ones, from 0."""
 
 
+@dataclass(frozen=True, eq=False)
+class RGBFrame(Frame):
+    """A frame all of whose picture is converted to RGB."""
+
+    image: NDArray[np.uint8]
+
+
+@overload
+def read_frames(
+    path: Path | str, start: float = ..., end: float | None = ..., rate: Fraction | None = ...
+) -> Iterator[RGBFrame]: ...
+
+
+@overload
+def read_frames(
+    path: Path | str,
+    start: float = ...,
+    end: float | None = ...,
+    rate: Fraction | None = ...,
+    *,
+    as_filmed: bool,
+) -> Iterator[Frame]: ...
+
+
 def read_frames(
     path: Path | str,
     start: float = 0.0,
     end: float | None = None,
     rate: Fraction | None = None,
+    *,
     as_filmed: bool = False,
 ) -> Iterator[Frame]:
     """The upright frames of a film, an animation or a still picture (one frame, at time 0).
@@ -93,7 +120,7 @@ def read_frames(
     check_readable(path)
     if (picture := still_picture(path)) is not None:
         if start <= _EPSILON and (end is None or end > _EPSILON):
-            yield Frame(picture.image, 0.0, 0)
+            yield RGBFrame(picture.image, 0.0, 0)
         return
     with _open(path) as source:
         stream = source.stream
@@ -111,7 +138,10 @@ def read_frames(
                 break
             if time >= start - _EPSILON:
                 filmed = as_filmed and (raw.width, raw.height) == size and can_convert_partially(raw)
-                yield Frame(FilmedPicture(raw) if filmed else orientation.upright(to_rgb(raw)), time, index)
+                if filmed:
+                    yield Frame(FilmedPicture(raw), time, index)
+                else:
+                    yield RGBFrame(orientation.upright(to_rgb(raw)), time, index)
                 index += 1
 
 
