@@ -122,4 +122,4 @@ def portrait() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     from synthetic import face_at
 
     picture = face_at(0.0, (256, 256))
-    return picture[None], FaceTracker().track(picture).faces[0].mesh[None] / 256
+    return picture[None], (FaceTracker().track(picture).faces[0].mesh[None] / 256).astype(np.float32)

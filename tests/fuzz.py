@@ -47,6 +47,7 @@ def film_as(path: Path, codec: str, pixels: str, rate: int = 25) -> bytes:
     """Five frames of the moving face, in the container that the suffix names."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = *SIZE, pixels
         for number in range(5):
             frame = av.VideoFrame.from_ndarray(face_at(number / 5, SIZE), format="rgb24")
@@ -59,10 +60,11 @@ def sound_as(path: Path, codec: str) -> bytes:
     """Half a second of speech."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=16_000, layout="mono")
+        assert isinstance(stream, av.AudioStream)
         samples = (speech(0.5) * 32767).astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
         frame.sample_rate, frame.pts = 16_000, 0
-        resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=16_000)
+        resampler = av.AudioResampler(format=stream.format, layout="mono", rate=16_000)
         for piece in [*resampler.resample(frame), *resampler.resample(None)]:
             container.mux(stream.encode(piece))
         container.mux(stream.encode(None))

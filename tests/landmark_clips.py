@@ -67,7 +67,8 @@ def talking_clip(seed: int, identity: str, split: str = "train", frames: int = 6
     rates, phases = random.uniform(1, 3, 3), random.uniform(0, 6, 3)
 
     def loudness(at: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.clip(0.5 + np.sin(2 * np.pi * np.outer(at, rates) + phases).mean(1), 0, 1)
+        waves = np.sin(2 * np.pi * np.outer(at, rates) + phases)
+        return np.asarray(np.clip(0.5 + waves.mean(1), 0, 1))
 
     mel = np.repeat(-4 + 6 * loudness(moments - lag)[None], 80, axis=0).astype(np.float32)
     name = f"{split}/{identity}/{identity}_{seed:03}"

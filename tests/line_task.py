@@ -51,8 +51,7 @@ class Line(Task[Tensor]):
 
     def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
         self.trials.append(trials)
-        (layer, _) = averaged.children()
-        return {"score": -float((layer.weight - 2).abs().mean()), "beside.score": 0.0}
+        return {"score": -float((averaged.get_parameter("0.weight") - 2).abs().mean()), "beside.score": 0.0}
 
     def state_dict(self) -> dict[str, Any]:
         return {"drawn": self.drawn}

@@ -69,14 +69,14 @@ def cluster(nodes: int) -> Iterator[Any]:
     """A Ray cluster of nodes with one core each, and a head that does no work."""
     from ray.cluster_utils import Cluster
 
-    manner = {"object_store_memory": STORE, "include_dashboard": False}
+    manner: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False}
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **manner})
     try:
         for _ in range(nodes):
             made.add_node(num_cpus=1, **manner)
         yield made
     finally:
-        made.shutdown()
+        made.shutdown()  # type: ignore[no-untyped-call]
 
 
 def results(out: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ import math
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from lipsmith.files import (
 
 def test_figures_are_read_as_written(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    figures = {"psnr": math.inf, "lpips_vgg": math.nan, "ssim": np.float32(0.5), "frames": 7}
+    figures: dict[str, Any] = {"psnr": math.inf, "lpips_vgg": math.nan, "ssim": np.float32(0.5), "frames": 7}
     settings = {"data": tmp_path, "face_size": 128}
     write_figures(path, figures, settings, [{"clip": "a", "psnr": np.array([1.0, -np.inf])}], overwrite=False)
     raw = json.loads(path.read_text())

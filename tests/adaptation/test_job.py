@@ -129,7 +129,7 @@ def test_what_a_kill_leaves_after_the_model_is_in_place_is_removed(
 ) -> None:
     out = tmp_path / "models" / "anna"
     with monkeypatch.context() as patch:  # killed before, and in the middle of, the removal of the work
-        patch.setattr(job.shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)
         job.adapt(film, out, model=base, device="cpu")
     if one_by_one:  # killed after the last file moved
         (hidden_for(out, job.UNFINISHED) / "model" / "anna").mkdir()

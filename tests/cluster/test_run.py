@@ -97,8 +97,8 @@ def shown(path: Path) -> list[NDArray[np.uint8]]:
 
 def assert_equal_films(one: Path, other: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(shown(one), shown(other), strict=True))
-    heard = [np.concatenate(list(open_sound(path).blocks), axis=1) for path in (one, other)]
-    assert np.array_equal(*heard)
+    heard, expected = (np.concatenate(list(open_sound(path).blocks), axis=1) for path in (one, other))
+    assert np.array_equal(heard, expected)
 
 
 def hidden(folder: Path) -> list[str]:

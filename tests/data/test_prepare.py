@@ -367,7 +367,7 @@ def test_an_interrupted_run_leaves_no_partial_files(still: Path, tmp_path: Path)
     make_film(tmp_path / "film.mp4", 10.0, motion=STILL, audio=speech(10.0))
     (tmp_path / "again.mp4").write_bytes((tmp_path / "film.mp4").read_bytes())
     words = [*COMMAND, still, tmp_path / "film.mp4", tmp_path / "again.mp4", tmp_path / "out", "--workers", "2"]
-    run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    run = subprocess.Popen([str(word) for word in words], stderr=subprocess.PIPE, text=True, start_new_session=True)
     waited = time.monotonic() + 60
     while not list((tmp_path / "out").rglob("*.npz")) and time.monotonic() < waited:
         time.sleep(0.02)

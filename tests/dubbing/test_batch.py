@@ -17,6 +17,7 @@ from lipsmith import Clip, Dubber, DubOptions, Result
 from lipsmith.dubbing import batch as module
 from lipsmith.dubbing.batch import Batch, Noted
 from lipsmith.dubbing.encoded import EncodedFaces
+from lipsmith.dubbing.job import write_film
 from lipsmith.dubbing.journal import Journal
 from lipsmith.dubbing.pairs import Job, pair
 from lipsmith.dubbing.scan import ArrayStore, most_at_once
@@ -91,7 +92,6 @@ def test_an_unexpected_error_fails_only_its_own_job(
     other = tmp_path / "other.mp4"
     other.write_bytes(film.read_bytes())
     jobs = [Job(film, words, tmp_path / "1.mp4"), Job(other, words, tmp_path / "2.mp4")]
-    write_film = module.write_film
 
     def faulty(result: Result, out: Path, *others: object) -> Path:
         if out.name == "1.mp4":
@@ -99,7 +99,7 @@ def test_an_unexpected_error_fails_only_its_own_job(
         return write_film(result, out, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "write_film", faulty)
-    made = []
+    made: list[Path] = []
     with pytest.raises(SomeFailedError) as caught, caplog.at_level(logging.INFO):
         made.extend(batch().run(jobs))
     assert made == [tmp_path / "2.mp4"]
@@ -217,7 +217,7 @@ def test_an_error_that_may_pass_costs_no_other_job_of_the_film(
         return prepare(self, *given, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Dubber, "prepare", faulty)
-    made = []
+    made: list[Path] = []
     with pytest.raises(SomeFailedError, match="1 of 3"):
         made.extend(batch().run([Job(film, words, tmp_path / f"{number}.mp4") for number in range(3)]))
     assert [path.name for path in made] == ["1.mp4", "2.mp4"]

@@ -51,7 +51,7 @@ def test_captions_of_any_look_stay_as_filmed(look: str) -> None:
     x, y = np.round(chin).astype(int)
     cv2.putText(letters, "what I mean", (x - 62, y - 12), cv2.FONT_HERSHEY_DUPLEX, 0.65, 255, 2, cv2.LINE_AA)
     if look == "slanted letters":
-        letters = cv2.warpAffine(letters, cv2.getRotationMatrix2D((float(x), float(y)), 15, 1), (480, 480))
+        cv2.warpAffine(letters.copy(), cv2.getRotationMatrix2D((float(x), float(y)), 15, 1), (480, 480), letters)
     if look == "box":
         cv2.rectangle(shown, (x - 70, y - 34), (x + 70, y), 255, -1)
     paper, ink = (np.array(color) for color in ((250, 250, 250), (20, 20, 20)))

@@ -47,7 +47,7 @@ def dubbed(dubber: Dubber, film: Path) -> Result:
 
 
 def filmed(result: Result) -> Generator[Picture, None, None]:
-    return result.clip.source.show(result.timeline.index, result.clip.times)
+    yield from result.clip.source.show(result.timeline.index, result.clip.times)
 
 
 def without(mouth: MouthTrack, place: int) -> MouthTrack:

@@ -101,7 +101,8 @@ def test_colors_are_not_remembered_from_before_a_jump(clip: Clip, monkeypatch: p
         restart(self)
 
     monkeypatch.setattr(Compositor, "restart", counted)
-    for fit, expected in (("bounce", 1), ("loop", 3)):
+    cases: list[tuple[Fit, int]] = [("bounce", 1), ("loop", 3)]
+    for fit, expected in cases:
         restarts.clear()
         assert len(list(clip.dub(speech(20 / 25), fit=fit).frames())) == 20
         assert len(restarts) == 1 + expected  # the first is that of a new compositor

@@ -83,7 +83,7 @@ def test_inputs_are_opened_no_more_often_than_necessary(
 ) -> None:
     said = make_film(tmp_path / "said.mp4", 0.3, 25, SIZE, audio=speech(0.3)) if speech_is_a_film else words
     opened: Counter[str] = Counter()
-    open_media = av.open
+    open_media: Any = av.open
 
     def counting(file: str, mode: str = "r", **options: Any) -> Any:  # noqa: ANN401 - as PyAV's
         opened[Path(file).name] += mode == "r"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from double import make_dubber
 from dub_samples import BAD_SPEECHES, BAD_VIDEOS, ODD_VIDEOS, SIZE, write_wav
-from lipsmith import DubOptions, cli, files
+from lipsmith import DubOptions, cli
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.media import open_sound, probe, read_frames
 from lipsmith.media.background import Background
@@ -146,7 +146,7 @@ def test_unwritable_outputs_are_refused(
         code, said = run(film, words, "-o", place)
         assert code == 2, place
         assert_one_sentence(said)
-    monkeypatch.setattr(files.os, "access", lambda *_: False)
+    monkeypatch.setattr("os.access", lambda *_: False)
     assert run(film, words, "-o", tmp_path / "out.mp4")[0] == 2
     assert taken.read_bytes() == b"mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.mp4", "taken.mp4"]
@@ -332,7 +332,7 @@ def test_the_background_of_a_result_may_be_a_file(
     result = make_dubber().prepare(film).dub(words)
     given = result.save(tmp_path / "given.mp4", background=kind(words))
     wanted = result.save(tmp_path / "wanted.mp4", background=Background(words))
-    heard = [np.concatenate(list(open_sound(made).blocks), axis=1) for made in (given, wanted)]
-    np.testing.assert_array_equal(*heard)
+    heard, expected = (np.concatenate(list(open_sound(made).blocks), axis=1) for made in (given, wanted))
+    np.testing.assert_array_equal(heard, expected)
     with pytest.raises(UsageError, match="The background is of type int; give a path"):
         result.save(tmp_path / "none.mp4", background=5)  # type: ignore[arg-type]

@@ -90,7 +90,7 @@ def image_of(plane: Floats) -> Images:
 
 def found_in_crop(plane: Floats) -> Floats:
     """Return the 131 points `(131, 2)` found in a stage's picture, in crop units."""
-    return faces(image_of(plane)[None])[0] / SIDE
+    return np.asarray(faces(image_of(plane)[None])[0] / SIDE, np.float32)
 
 
 def cut_of(still: Floats) -> NDArray[np.float64]:

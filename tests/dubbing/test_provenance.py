@@ -52,6 +52,7 @@ def credentials(tmp_path_factory: pytest.TempPathFactory) -> Credentials:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Nobody")])
@@ -67,7 +68,7 @@ def credentials(tmp_path_factory: pytest.TempPathFactory) -> Credentials:
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False)
         .sign(authority, hashes.SHA256())
     )
@@ -96,7 +97,7 @@ def test_a_signed_film_carries_a_valid_manifest(film: Path, credentials: Credent
     import c2pa
 
     signed = tmp_path / "signed.mp4"
-    sign(str(film), str(signed), *map(str, credentials))
+    sign(film, signed, *credentials)
     with c2pa.Reader(str(signed)) as reader:
         told = json.loads(reader.json())
     manifest = told["manifests"][told["active_manifest"]]

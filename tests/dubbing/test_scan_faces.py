@@ -4,9 +4,11 @@ import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dub_samples import plain_face
 from lipsmith.dubbing.scan import ArrayStore
@@ -44,7 +46,7 @@ def test_a_mouth_in_a_dissolve_is_as_opaque_as_its_shot() -> None:
 
 
 def test_a_hidden_face_is_not_rendered() -> None:
-    scores = np.repeat(np.float32([1, 0.5, 1]), 10)
+    scores = np.repeat(np.array([1, 0.5, 1], np.float32), 10)
     opacity = opacities(np.arange(30), scores, shot(0, 29))
     assert opacity[14] == 0
     assert opacity[0] == opacity[29] == 1
@@ -57,7 +59,8 @@ def test_stored_arrays_are_read_unchanged_in_whole_and_in_part() -> None:
     points = np.random.default_rng(1).random((2000, 3, 2), np.float32)  # more than a page
     stored = [store.put(crops), store.put(points), store.put(crops[:, :2] // 2)]
     assert [len(array) for array in stored] == [2, 2000, 2]
-    for array, expected in zip(stored, (crops, points, crops[:, :2] // 2), strict=True):
+    put: list[NDArray[Any]] = [crops, points, crops[:, :2] // 2]
+    for array, expected in zip(stored, put, strict=True):
         assert np.asarray(array).dtype == expected.dtype
         assert (np.asarray(array) == expected).all()
     assert (stored[1][1999] == points[1999]).all()

@@ -188,7 +188,7 @@ def test_any_real_number_type_is_a_rate(rate: float) -> None:
 
 def test_pillow_pictures_are_frames() -> None:
     images = [Image.new("RGB", (6, 4), "red"), Image.new("RGBA", (6, 4), (255, 0, 0, 255))]
-    shown = [frame.image for frame in open_source(images).frames()]
+    shown = [np.asarray(frame.image) for frame in open_source(images).frames()]
     assert [image.shape for image in shown] == [(4, 6, 3)] * 2
     assert all((image == (255, 0, 0)).all() for image in shown)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from double import Double, make_dubber
@@ -114,7 +113,7 @@ def film(tmp_path: Path, double: Double) -> Path:
 
 
 def heard(path: Path) -> float:
-    return np.concatenate(list(open_sound(path).blocks), axis=1).shape[1] / 16_000
+    return sum(int(block.shape[1]) for block in open_sound(path).blocks) / 16_000
 
 
 def test_a_table_says_who_speaks_in_the_api_too(tmp_path: Path, film: Path) -> None:

@@ -68,11 +68,15 @@ def turned(image: Picture, degrees: float, scale: float, right: float) -> Pictur
     return np.asarray(cv2.warpAffine(image, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
+def resized(image: Picture, width: int, height: int) -> Picture:
+    return np.asarray(cv2.resize(image, (width, height)), np.uint8)
+
+
 def test_whole_frames_of_any_size_are_cropped_in_the_same_place(
     real: Path, images: list[Picture], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     side = 160  # Wav2Lip and EmoGen with --resize_factor, DiffDub at its own size
-    found = aligned(real, written([cv2.resize(image, (side, side)) for image in images], tmp_path / "made.mp4"))
+    found = aligned(real, written([resized(image, side, side) for image in images], tmp_path / "made.mp4"))
     expected = found.ours[0].transforms * np.array([SIDE / side, SIDE / side, 1])
     np.testing.assert_allclose(found.theirs[0].transforms, expected)
     assert difference(found) < 6
@@ -108,8 +112,8 @@ def test_the_half_beside_a_drawing_is_measured(
 ) -> None:
     # IP_LAP: left of each frame the sketch of its face crop, enlarged to the frame's size.
     sketches = draw_sketches(select(stretches[0].points), 128)
-    drawn = [cv2.resize(np.dstack([sketch] * 3), (SIDE, SIDE)) for sketch in sketches]
-    both = [cv2.resize(np.hstack(pair), (2 * side, side)) for pair in zip(drawn, images, strict=True)]
+    drawn = [resized(np.dstack([sketch] * 3), SIDE, SIDE) for sketch in sketches]
+    both = [resized(np.hstack(pair), 2 * side, side) for pair in zip(drawn, images, strict=True)]
     found = aligned(real, written(both, tmp_path / "both.mp4"))
     assert found.generated.half == "right"
     assert difference(found) < (3 if side == SIDE else 6)
@@ -182,7 +186,7 @@ def test_at_a_lower_rate_the_nearest_frames_remain() -> None:
     picture = np.zeros((1, 1, 3), np.uint8)
     frames = [Frame(picture + number, number / 30, number) for number in range(7)]
     kept = list(at_rate(frames, Fraction(25)))
-    assert [int(frame.image[0, 0, 0]) for frame in kept] == [0, 1, 2, 4, 5, 6]
+    assert [np.asarray(frame.image)[0, 0, 0] for frame in kept] == [0, 1, 2, 4, 5, 6]
     assert [frame.index for frame in kept] == [0, 1, 2, 3, 4, 5]
     assert [frame.time for frame in kept] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.2])
 
@@ -190,9 +194,7 @@ def test_at_a_lower_rate_the_nearest_frames_remain() -> None:
 def test_a_moved_film_is_searched_once(
     real: Path, images: list[Picture], stretches: list[Stretch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = written(
-        [cv2.copyMakeBorder(image, 0, 0, 64, 64, cv2.BORDER_REPLICATE) for image in images], tmp_path / "w.mp4"
-    )
+    film = written([np.pad(image, ((0, 0), (64, 64), (0, 0)), "edge") for image in images], tmp_path / "w.mp4")
     (whole,) = stretches
     (own,) = find_face(film)
     searched: list[Film] = []

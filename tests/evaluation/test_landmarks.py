@@ -26,7 +26,7 @@ from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.training.checkpoint import save_weights
-from lipsmith.training.landmarks.task import LandmarkTraining
+from lipsmith.training.landmarks.config import LandmarkTraining
 
 
 def ignore(done: int, total: int) -> None:

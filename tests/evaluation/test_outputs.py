@@ -106,7 +106,7 @@ def test_the_crops_of_a_film_are_those_of_the_clip(
 def test_a_film_of_variable_rate_is_followed_by_the_numbers_of_its_frames(
     images: list[Picture], tmp_path: Path
 ) -> None:
-    brighter = [np.uint8(image * (0.6 + 0.02 * number)) for number, image in enumerate(images)]
+    brighter = [(image * (0.6 + 0.02 * number)).astype(np.uint8) for number, image in enumerate(images)]
     images = [images[0]] * 10 + brighter
     times = np.concatenate([np.arange(15) / 50, 0.3 + np.arange(14) / 25])  # 34 frames a second on average
     source = written(images, tmp_path / "source" / "anna_1.mp4", 50, speech(0.86), times)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def test_metrics_with_a_dot_of_their_own_belong_to_their_system() -> None:
 
 def test_unknown_curves_are_not_drawn() -> None:
     figures, settings = {"lse_d": 1.0}, {"systems": ["real", "generated"], "plain": "generated"}
-    unheard = {"clip": "a", "identity": "a", "curve": [None] * 31}
+    unheard: dict[str, Any] = {"clip": "a", "identity": "a", "curve": [None] * 31}
     rows = [{**unheard, "system": system} for system in settings["systems"]]
     assert "<svg" not in page(figures, settings, rows, Path())
     rows[1]["curve"] = [1.2] * 15 + [1.0] + [None] * 15

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from double import CONFIG, Double
+from double import CONFIG, Double, Floats
 from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
 from lipsmith.data.clips import ClipRecord, PreparedClip, load_clip, read_manifest
@@ -24,7 +24,7 @@ from lipsmith.evaluation.protocols import choose_frames
 from lipsmith.evaluation.run import Evaluation, Plan, evaluate, flat_figures
 from lipsmith.evaluation.run_systems import RunSystem
 from lipsmith.evaluation.scoring import Networks, Scorer, load_networks
-from lipsmith.evaluation.systems import REAL, ReconstructionTask
+from lipsmith.evaluation.systems import REAL, ReconstructionTask, System
 from lipsmith.face import FaceMesh
 from lipsmith.face.crop import still_points
 from lipsmith.face.landmarks import NUM_POSE
@@ -152,11 +152,11 @@ def test_the_number_of_references_is_the_models_or_the_requested_one() -> None:
 
 def test_drive_applies_to_predicted_points_only() -> None:
     class Drawn(Double):
-        points: NDArray[np.float32]
+        points: Floats
 
-        def _align(self, points: NDArray[np.float32], **others: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-            self.points = points
-            return super()._align(**others)
+        def _align(self, known: Floats, moving: Floats, **others: Floats) -> tuple[Floats, ...]:
+            self.points = others.pop("points")
+            return super()._align(known, moving, **others)
 
     backend, asked = Drawn(), task(clip())
     model = ModelSystem("driven", backend, replace(CONFIG, drive=1.5))
@@ -215,7 +215,7 @@ def test_an_evaluation_reports_all_figures(data: Path, networks: Networks) -> No
         assert asked is not None
         assert source.images is not None
         truth[int(source.images[0].sum())] = source.images[asked.targets]
-    systems = [Mean(), Perfect(truth), ModelSystem("double", Double(), CONFIG)]
+    systems: list[System] = [Mean(), Perfect(truth), ModelSystem("double", Double(), CONFIG)]
     late = {record.clip: [("m", 0.1), ("m", record.seconds - 0.3)] for record in read_manifest(data, "test")}
     found = evaluate(Plan(data, ["test"], "strict", "true", None, phonemes=late), systems, Scorer(networks))
     perfect = found.totals["perfect"]

@@ -36,7 +36,7 @@ def task() -> ReconstructionTask:
     targets = np.arange(2, 7)
     upper = images[targets].copy()
     upper[:, SIDE // 2 :] = 0
-    still = np.tile(np.float32([[0.1, 0.9], [0.9, 0.9]]), (FRAMES, 1, 1))
+    still = np.tile(np.array([[0.1, 0.9], [0.9, 0.9]], np.float32), (FRAMES, 1, 1))
     return ReconstructionTask(
         clip="a", images=images, landmarks=points, still=still, targets=targets, upper=upper, points=points[targets],
         predicted=False, mel=random.standard_normal((5, 80, 16)).astype(np.float32),

@@ -143,7 +143,8 @@ def center(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return (x, y) of the bright spot, as fractions of the picture's side."""
     weights = np.clip(image[..., 0].astype(np.float64) - 30, 0, None)
     rows, columns = np.mgrid[: len(image), : len(image)] + 0.5
-    return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum() / len(image)
+    sums = np.array([(columns * weights).sum(), (rows * weights).sum()])
+    return sums / float(weights.sum() * len(image))
 
 
 @pytest.mark.parametrize("side", [50.0, 120.0, 200.0, 256.0, 333.3, 700.0])
@@ -151,15 +152,15 @@ def test_crop_pixels_match_transformed_positions(side: float) -> None:
     """The crops enlarge, reduce slightly, and reduce so much that areas are averaged first."""
     transform = similarity(1 / side, 0.2, 403.3, 391.7)[0]
     spot = np.array([403.3 + 0.11 * side, 391.7 - 0.07 * side])
-    image = crop.crop_image(blob(800, *spot, radius=0.06 * side), transform, 64)
+    image = crop.crop_image(blob(800, spot[0], spot[1], 0.06 * side), transform, 64)
     expected = crop.apply(transform, spot[None])[0]
     assert center(image) * 64 == pytest.approx(expected * 64, abs=0.05)
 
 
 @pytest.mark.parametrize("reduction", [2, 3, 5])
 def test_a_large_reduction_averages_areas(reduction: int) -> None:
-    noise = np.random.default_rng(1).normal(0, 60 * reduction, (400, 400, 3))
-    noise = np.clip(128 + cv2.GaussianBlur(noise, (0, 0), reduction), 0, 255).astype(np.uint8)
+    drawn = np.random.default_rng(1).normal(0, 60 * reduction, (400, 400, 3))
+    noise = np.clip(128 + cv2.GaussianBlur(drawn, (0, 0), reduction), 0, 255).astype(np.uint8)
     side, origin = 64 * reduction, 10 * reduction
     transform = np.array([[1 / side, 0, -origin / side], [0, 1 / side, -origin / side]])
     image = crop.crop_image(noise, transform, 64).astype(int)

@@ -68,7 +68,7 @@ class SpotFinder:
         light = image[..., 0].astype(np.float64)
         y, x = (np.arange(256) + 0.5,) * 2
         spot = [(light.sum(0) * x).sum() / light.sum(), (light.sum(1) * y).sum() / light.sum(), 7.0]
-        return [np.tile(np.float32(spot), 478), np.float32([0.0])]
+        return [np.tile(np.array(spot, np.float32), 478), np.array([0.0], np.float32)]
 
 
 @pytest.mark.parametrize("crop", [Square(40, 40, 50, 0.3), Square(50, 38, 64, -2.0), Square(44, 42, 30)])

@@ -30,14 +30,16 @@ def test_decode_by_hand() -> None:
     regressors = np.zeros((2, 16), np.float32)
     regressors[0] = [12.8, 0, 25.6, 51.2, *([-12.8, 12.8] * 6)]
     regressors[1, 2:4] = 10
-    points, scores = decode(regressors, np.float32([0, -3]), np.float32([[0.5, 0.5], [0.5, 0.5]]), 0.4)
+    points, scores = decode(
+        regressors, np.array([0, -3], np.float32), np.array([[0.5, 0.5], [0.5, 0.5]], np.float32), 0.4
+    )
     assert scores.tolist() == [0.5]
     assert np.allclose(points[0], [[0.5, 0.3], [0.7, 0.7], *[[0.4, 0.6]] * 6])
 
 
 def test_a_box_with_negative_size_is_no_face() -> None:
     regressors = np.full((1, 16), -5, np.float32)
-    points, _ = decode(regressors, np.float32([9]), np.float32([[0.5, 0.5]]), 0.5)
+    points, _ = decode(regressors, np.array([9], np.float32), np.array([[0.5, 0.5]], np.float32), 0.5)
     assert len(points) == 0
 
 
@@ -51,7 +53,9 @@ def test_suppression_averages_one_face_and_keeps_another() -> None:
     def points(x: float) -> list[list[float]]:
         return [[x, 0], [x + 10, 10], *[[x + 5, 5]] * 6]
 
-    merged, scores = suppress(np.float32([points(4), points(0), points(50)]), np.float32([0.2, 0.6, 0.5]))
+    merged, scores = suppress(
+        np.array([points(4), points(0), points(50)], np.float32), np.array([0.2, 0.6, 0.5], np.float32)
+    )
     assert scores.tolist() == pytest.approx([0.6, 0.5])
     assert np.allclose(merged[0], points(1))  # (0.6 * 0 + 0.2 * 4) / 0.8
     assert np.allclose(merged[1], points(50))
@@ -151,7 +155,7 @@ def test_faces_of_a_reduced_level_are_in_pixels_of_the_whole_picture(monkeypatch
     def all_of(image: NDArray[np.uint8], square: Square) -> list[Detection]:
         half = square.side / 2
         box = (square.x - half, square.y - half, square.x + half, square.y + half)
-        return [Detection(box, np.tile(np.float32([square.x, square.y]), (6, 1)), 0.9)]
+        return [Detection(box, np.tile(np.array([square.x, square.y], np.float32), (6, 1)), 0.9)]
 
     monkeypatch.setattr(detector, "search", all_of)
     found = next(detector.coarse_to_fine(np.zeros((720, 1280, 3), np.uint8)))

@@ -4,16 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipsmith.face.landmarks import NUM_POINTS, ranks
+from lipsmith.face.landmarks import NUM_POINTS, distances, ranks, turn
 from lipsmith.face.references import (
     choose_pool,
     costs,
-    distances,
     in_view,
     nearest,
     paper_pool_size,
     sharpness_of,
-    turn,
     undercut,
 )
 
@@ -103,22 +101,26 @@ def test_choice_does_not_flicker_between_equal_references() -> None:
 
 
 def test_one_frame_alone_does_not_change_the_choice() -> None:
-    cost = np.tile(np.float32([0.2, 0.3]), (9, 1))
+    cost = np.tile(np.array([0.2, 0.3], np.float32), (9, 1))
     cost[4, 0] = 0.5
     assert nearest(cost, 1).tolist() == [[0]] * 9
 
 
 def test_a_reference_is_replaced_only_by_one_that_is_clearly_nearer() -> None:
     chosen = np.array([[0, 1]])
-    assert undercut(np.float32([[0.30, 0.20, 0.25, 0.40]]), chosen).tolist() == [[0, 1]]
-    assert undercut(np.float32([[0.35, 0.20, 0.25, 0.40]]), chosen).tolist() == [[2, 1]]
+    assert undercut(np.array([[0.30, 0.20, 0.25, 0.40]], np.float32), chosen).tolist() == [[0, 1]]
+    assert undercut(np.array([[0.35, 0.20, 0.25, 0.40]], np.float32), chosen).tolist() == [[2, 1]]
 
 
 def test_a_replacement_is_kept_until_the_chosen_one_is_clearly_nearer() -> None:
     worse, alike, better = [0.35, 0.20, 0.25, 0.40], [0.30, 0.20, 0.30, 0.40], [0.20, 0.20, 0.35, 0.40]
     chosen = np.array([[0, 1]] * 3)
-    assert undercut(np.float32([worse, [0.30, 0.20, 0.25, 0.40], better]), chosen).tolist() == [[2, 1], [2, 1], [0, 1]]
-    assert undercut(np.float32([worse, alike, worse]), chosen).tolist() == [[2, 1], [0, 1], [2, 1]]
+    assert undercut(np.array([worse, [0.30, 0.20, 0.25, 0.40], better], np.float32), chosen).tolist() == [
+        [2, 1],
+        [2, 1],
+        [0, 1],
+    ]
+    assert undercut(np.array([worse, alike, worse], np.float32), chosen).tolist() == [[2, 1], [0, 1], [2, 1]]
 
 
 def test_choice_follows_an_opening_mouth() -> None:

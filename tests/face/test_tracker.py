@@ -243,8 +243,8 @@ def test_everything_is_searched_now_and_then_though_nothing_has_changed(monkeypa
 
 
 def test_after_a_cut_everything_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lipsmith.face.tracker.CutDetector", lambda: lambda small: next(cut) == 40)
-    cut = count()
+    frames = count()
+    monkeypatch.setattr("lipsmith.face.tracker.CutDetector", lambda: lambda small: next(frames) == 40)
     stage = Stage(lambda t: [Actor("a", 150, 200)])
     play(monkeypatch, stage, 60, max_faces=2)
     assert stage.tiles == {0: 6, 16: 6, 32: 0, 40: 6, 56: 6}

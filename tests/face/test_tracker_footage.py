@@ -19,7 +19,7 @@ INNER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 31
 
 def pictures(path: Path, count: int) -> list[Picture]:
     with av.open(str(path)) as film:
-        return [frame.to_ndarray(format="rgb24") for frame in islice(film.decode(video=0), count)]
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in islice(film.decode(video=0), count)]
 
 
 @pytest.fixture(scope="module")

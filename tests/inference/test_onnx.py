@@ -21,6 +21,7 @@ from onnx import TensorProto, helper
 
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference import onnx as onnx_backend
+from lipsmith.inference.backend import Backend
 from lipsmith.inference.model_folder import ModelFolder, load_backend
 from lipsmith.inference.onnx import INT8, OnnxBackend, is_faster, multiplies_exactly, open_session
 
@@ -42,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def drawn(backend: OnnxBackend) -> float:
+def drawn(backend: Backend) -> float:
     one = np.ones((1, 1), np.float32)
     found = {float(backend(name, target=3 * one, mel=one)[0][0, 0]) for name in INT8}
     assert len(found) == 1
@@ -136,7 +137,7 @@ class Opened:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.devices: set[int] = set()
-        monkeypatch.setattr(onnx_backend.ort, "InferenceSession", self._open)
+        monkeypatch.setattr("onnxruntime.InferenceSession", self._open)
 
     def _open(self, path: str, options: Any, providers: list[Any]) -> SimpleNamespace:  # noqa: ANN401 - untyped
         names = [provider if isinstance(provider, str) else provider[0] for provider in providers]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from lipsmith.inference.render import (
 
 torch = pytest.importorskip("torch")
 
+from torch import Tensor  # noqa: E402
+
 from lipsmith.inference.stages import mean_of_references, renderer_stages  # noqa: E402
 from lipsmith.inference.torch import TorchBackend  # noqa: E402
 from lipsmith.models.renderer.config import RendererConfig  # noqa: E402
@@ -34,7 +37,9 @@ REFERENCES = np.array([[0, 3, 1], [4, 2, 0]])
 
 @pytest.mark.parametrize("lip_reach", [0.03, 0.0])
 @pytest.mark.parametrize("alignment", ["flow", "learned", "none"])
-def test_rendering_in_stages_equals_the_whole_network(alignment: str, lip_reach: float) -> None:
+def test_rendering_in_stages_equals_the_whole_network(
+    alignment: Literal["flow", "learned", "none"], lip_reach: float
+) -> None:
     torch.manual_seed(0)
     network = Renderer(replace(CONFIG, alignment=alignment, lip_reach=lip_reach)).eval()
     with torch.no_grad():
@@ -49,8 +54,8 @@ def test_rendering_in_stages_equals_the_whole_network(alignment: str, lip_reach:
     face = encode_face(backend, crops, points, still, lips)
     drawn = render(backend, face, targets, asked, own, sketches, mel, REFERENCES)
 
-    def tensor(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float32)  # type: ignore[no-any-return]
 
     pictures = tensor(planes(crops))
     outlines = tensor(planes(draw_sketches(points, SIZE)[..., None]))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lipsmith.inference.backend import Precision
 from lipsmith.inference.speak import (
     grid,
     overlap_average,
@@ -25,6 +26,8 @@ Floats = NDArray[np.float32]
 
 class Echo:
     """Stages whose token is the last step heard of the lowest band, and whose content is `pose` plus that token."""
+
+    precision: Precision = "float"
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, tuple[int, ...]]]] = []

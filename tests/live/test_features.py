@@ -52,7 +52,7 @@ def test_times_stay_correct_after_old_sound_is_dropped() -> None:
 
 
 def test_a_quiet_voice_is_amplified_as_in_a_whole_recording() -> None:
-    wave = speech(10.0) / 8
+    wave = speech(10.0) / np.float32(8)
     features = features_of(wave, 640)
     expected = normalize_level(mel_spectrogram(wave))
     assert (expected - mel_spectrogram(wave)).max() > 1
@@ -63,7 +63,7 @@ def test_a_quiet_voice_is_amplified_as_in_a_whole_recording() -> None:
 
 def test_the_gain_changes_by_20_decibels_a_second() -> None:
     features, gains = SpeechFeatures(Double()), [0.0]
-    for part in np.split(speech(2.0) / 8, 50):
+    for part in np.split(speech(2.0) / np.float32(8), 50):
         features.push(part)
         gains.append(features._gain)
     assert gains[10] == 0  # not enough is known

@@ -14,7 +14,8 @@ import pytest
 
 from double import make_dubber
 from lipsmith import Clip
-from lipsmith.dubbing.draw import DrawnFrame, EncodedFaces, draw_frame
+from lipsmith.dubbing.draw import DrawnFrame, draw_frame
+from lipsmith.dubbing.encoded import EncodedFaces
 from lipsmith.dubbing.mouth import MouthTrack
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening

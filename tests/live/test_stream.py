@@ -28,7 +28,7 @@ def test_the_stream_decodes_to_its_frames_and_sound(size: tuple[int, int]) -> No
     # Each fragment is written at once.
     assert all(fragments[1:])
     whole = b"".join([*fragments, stream.close()])
-    with av.open(io.BytesIO(whole)) as film:
+    with av.open(io.BytesIO(whole), "r") as film:
         decoded = list(film.decode(video=0))
         assert json.loads(film.metadata["description"])["model"] == "fast"
     width, height = size
@@ -47,7 +47,7 @@ def test_the_stream_decodes_to_its_frames_and_sound(size: tuple[int, int]) -> No
 def test_a_player_that_joins_waits_at_most_two_seconds_for_a_picture() -> None:
     stream, silence = FragmentedMP4(64, 48, 12.5, 16000, "fast"), np.zeros(1280, np.float32)
     parts = [stream.add(LiveFrame(face_at(n / 25, (64, 48)), silence, n, n / 12.5)) for n in range(60)]
-    with av.open(io.BytesIO(b"".join([*parts, stream.close()]))) as film:
+    with av.open(io.BytesIO(b"".join([*parts, stream.close()])), "r") as film:
         keys = [n for n, packet in enumerate(film.demux(video=0)) if packet.is_keyframe]
     assert keys == [0, 25, 50]
 
@@ -62,16 +62,16 @@ def test_a_closed_stream_may_be_closed_again_but_takes_no_frame() -> None:
 
 
 def seconds_of_sound(stream: bytes) -> float:
-    with av.open(io.BytesIO(stream)) as film:
+    with av.open(io.BytesIO(stream), "r") as film:
         assert film.streams.audio[0].rate == SOUND_RATE
         return sum(frame.samples for frame in film.decode(audio=0)) / SOUND_RATE
 
 
 def test_the_sound_is_there_to_its_last_millisecond() -> None:
     stream, rate, priming = FragmentedMP4(64, 48, 25, 16000, "fast"), 16000, 1024
-    tone = np.sin(2 * np.pi * 440 * np.arange(rate // 25) / rate).astype(np.float32) / 2
+    tone = (np.sin(2 * np.pi * 440 * np.arange(rate // 25) / rate) / 2).astype(np.float32)
     whole = stream.add(LiveFrame(face_at(0, (64, 48)), tone, 0, 0.0)) + stream.close()
-    with av.open(io.BytesIO(whole)) as film:
+    with av.open(io.BytesIO(whole), "r") as film:
         heard = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
     end = priming + SOUND_RATE // 25
     assert np.abs(heard[end - SOUND_RATE // 1000 : end]).max() > 0.2

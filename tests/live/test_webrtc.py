@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +24,12 @@ from av import AudioFrame  # noqa: E402
 from lipsmith.live.webrtc import _AudioTrack, _push, answer  # noqa: E402
 
 
-class Voice(AudioStreamTrack):  # type: ignore[misc]
+class Voice(AudioStreamTrack):
     """The demo speech, in packets of 20 ms in real time."""
 
     async def recv(self) -> AudioFrame:
-        frame = await super().recv()  # paced, silent, at 8 kHz
-        begin = int(frame.pts * frame.time_base * 16000)
+        frame: Any = await super().recv()  # paced, silent, at 8 kHz
+        begin = int(frame.time * 16000)
         samples = (32767 * np.take(speech(), range(begin, begin + 320), mode="wrap")).astype(np.int16)
         packet = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         packet.sample_rate, packet.pts, packet.time_base = frame.sample_rate, frame.pts, frame.time_base

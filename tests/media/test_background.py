@@ -71,8 +71,8 @@ def test_the_mix_has_the_higher_rate_and_is_clipped_at_full_scale(tmp_path: Path
 
 def test_a_film_is_written_with_a_background(tmp_path: Path) -> None:
     path = music(tmp_path / "a.wav", level(0.4, 9))
-    options = {"sound": voice(level(0.0, 0.4)), "background": Background(path, HALF), "end": 0.8}
-    with VideoWriter(tmp_path / "a.mp4", 64, 48, 25, **options) as writer:
+    silence, behind = voice(level(0.0, 0.4)), Background(path, HALF)
+    with VideoWriter(tmp_path / "a.mp4", 64, 48, 25, sound=silence, background=behind, end=0.8) as writer:
         for image in pictures(20):
             writer.write(image)
     heard = np.concatenate(list(open_sound(tmp_path / "a.mp4").blocks), axis=1)[0]

@@ -126,8 +126,9 @@ def test_a_patch_is_encoded_like_a_whole_picture(
     patch, expected = checkered(24, 40), whole.copy()
     expected[y : y + 24, x : x + 40] = patch
     inner = np.s_[y + 2 : y + 22, x + 2 : x + 38]
-    planes = [to_frame(image).to_ndarray()[: SIZE[1]][inner] for image in (with_patch(picture, x, y, patch), expected)]
-    assert np.array_equal(*planes)
+    pictures = (with_patch(picture, x, y, patch), expected)
+    patched, plain = (to_frame(image).to_ndarray()[: SIZE[1]][inner] for image in pictures)
+    assert np.array_equal(patched, plain)
 
 
 def test_other_color_tags_convert_the_whole_picture(picture: FilmedPicture, whole: NDArray[np.uint8]) -> None:

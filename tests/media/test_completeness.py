@@ -20,6 +20,7 @@ def make_sound(path: Path, codec: str) -> Path:
     samples = np.tile(speech(2.0), 3)[None]
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=16_000, layout="mono")
+        assert isinstance(stream, av.AudioStream)
         frame = av.AudioFrame.from_ndarray(samples.astype(np.float32), format="fltp", layout="mono")
         frame.sample_rate = 16_000
         resampler = av.AudioResampler(format=stream.format, layout="mono", rate=16_000)
@@ -45,7 +46,7 @@ def read(path: Path) -> float:
     if path.suffix in (".mkv", ".avi", ".mp4"):
         return [frame.time for frame in read_frames(path)][-1]
     sound = open_sound(path)
-    return sum(block.shape[1] for block in sound.blocks) / sound.rate
+    return float(sum(block.shape[1] for block in sound.blocks) / sound.rate)
 
 
 def halved(path: Path) -> Path:

@@ -63,7 +63,7 @@ def test_consecutive_parts_are_opened_once_and_keep_their_level() -> None:
     opened = []
     loud = [placed(1.0, 0, 1), placed(1.0, 1, 2)]
     counted = [
-        TimedSound(lambda part=part: opened.append(part) or part.open(), part.start, part.end, RATE, 1, "eng")  # type: ignore[func-returns-value, misc]
+        TimedSound(lambda part=part: opened.append(part) or part.open(), part.start, part.end, RATE, 1, "eng")  # type: ignore[misc]
         for part in loud
     ]
     assert (whole(*counted, seconds=2) == 1).all()

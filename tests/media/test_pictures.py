@@ -71,7 +71,7 @@ TO_P3 = np.array([[0.8225, 0.1775, 0], [0.0332, 0.9668, 0], [0.0171, 0.0724, 0.9
 def display_p3(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     linear = np.where(image <= 10, image / 255 / 12.92, ((image / 255 + 0.055) / 1.055) ** 2.4) @ TO_P3.T
     coded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.round(255 * coded).astype(np.uint8)
+    return np.asarray(np.round(255 * coded), np.uint8)
 
 
 def png(path: Path, image: NDArray[np.uint8], before: Chunks = (), after: Chunks = ()) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_encode_and_render_equals_forward() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("alignment", ["flow", "none"])
-def test_the_lower_half_of_the_target_has_no_effect(alignment: str) -> None:
+def test_the_lower_half_of_the_target_has_no_effect(alignment: Literal["flow", "none"]) -> None:
     network = lively(replace(TINY, alignment=alignment))
     x = inputs()
     noisy = x["target"].clone()
@@ -251,7 +252,7 @@ def test_padding_channels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     network, x = lively(), inputs()
     trained = network(**x).image
     monkeypatch.setattr("lipsmith.models.renderer.alignment.is_exporting", lambda: True)
-    assert network.alignment.from_reference.in_channels % 16
+    assert network.get_parameter("alignment.from_reference.weight").shape[1] % 16
     torch.testing.assert_close(network(**x).image, trained, atol=1e-5, rtol=0)
 
 
@@ -362,7 +363,7 @@ def test_context_starts_at_zero_and_then_uses_distant_pixels_and_all_references(
 def test_different_kernels_of_sub_pixels_leave_no_lattice() -> None:
     torch.manual_seed(0)
     up = upsample(3, 2)
-    torch.nn.init.normal_(up[0].weight)
+    torch.nn.init.normal_(up.get_parameter("0.weight"))
     flat = up(torch.ones(1, 3, 8, 8))[..., 3:-3, 3:-3]  # without the border, where convolutions are padded with zeros
     assert flat.shape == (1, 2, 10, 10)
     assert torch.allclose(flat, flat.mean((2, 3), keepdim=True).expand_as(flat), atol=1e-5)

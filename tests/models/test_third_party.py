@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_an_unknown_name_lists_models_with_their_kind(user_home: Path) -> None:
 
 
 def test_settings_are_read_from_the_config(tmp_path: Path) -> None:
-    sizes = {"face_size": 64, "references_per_frame": 3, "lips": 5, "window": 15}
+    sizes: dict[str, Any] = {"face_size": 64, "references_per_frame": 3, "lips": 5, "window": 15}
     folder = ModelFolder(tmp_path / "mine", {**sizes, "of a later version": 1})
     assert folder.settings == ModelConfig(name="mine", **sizes)
     assert ModelFolder(tmp_path, {**sizes, "name": "fast"}).settings.name == "fast"

@@ -159,7 +159,8 @@ class Stage(nn.Module):
 
 
 def test_a_stage_that_differs_from_torch_is_refused(tmp_path: Path) -> None:
-    path, shape = tmp_path / "speech.onnx", ["n", 1, 80, 16]
+    path = tmp_path / "speech.onnx"
+    shape: list[str | int | None] = ["n", 1, 80, 16]
     mel, tokens = (onnx.helper.make_tensor_value_info(name, FLOAT, shape) for name in ("mel", "tokens"))
     node = onnx.helper.make_node("Identity", ["mel"], ["tokens"])
     opset = onnx.helper.make_opsetid("", OPSET)

@@ -10,6 +10,7 @@ import pytest
 
 from double import Double
 from lipsmith.errors import InputError, UsageError, WeightsError
+from lipsmith.files import write_whole
 from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.inference.onnx import INT8, open_session
 
@@ -153,7 +154,7 @@ def test_a_model_can_be_used_after_a_kill(model: Path, monkeypatch: pytest.Monke
         (model / file).write_bytes(b"other")
     write_config(model, find_model(model).config)
     monkeypatch.setattr(module, "compare", lambda *_: Accuracy(44.0, 1.01))
-    whole = iter([module.write_whole] * written)
+    whole = iter([write_whole] * written)
     monkeypatch.setattr(module, "write_whole", lambda path: next(whole)(path))
     with pytest.raises(StopIteration):
         quantize(model, Path("data"))

@@ -18,7 +18,7 @@ DEFAULT = "http://127.0.0.1:7860"
 
 def block(language: str, word: str) -> str:
     found = re.findall(rf"```{language}\n(.*?)```", DOCUMENT, flags=re.DOTALL)
-    return next(text for text in found if word in text)
+    return next(str(text) for text in found if word in text)
 
 
 @pytest.fixture

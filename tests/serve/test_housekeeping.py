@@ -189,7 +189,7 @@ def test_no_client_is_promised_a_file_that_is_gone(
         return remove
 
     monkeypatch.setattr(Path, "unlink", ask(Path.unlink))
-    monkeypatch.setattr(housekeeping.shutil, "rmtree", ask(shutil.rmtree))
+    monkeypatch.setattr("shutil.rmtree", ask(shutil.rmtree))
     housekeeping.expire(idle.settings, idle.store, time.time() + 10)
     assert not [*uploads.iterdir(), *jobs.iterdir()]
 
@@ -208,7 +208,7 @@ def test_an_error_does_not_end_the_expiry(
             raise asyncio.CancelledError
 
     monkeypatch.setattr(housekeeping, "expire", fail)
-    monkeypatch.setattr(housekeeping.asyncio, "sleep", wait)
+    monkeypatch.setattr("asyncio.sleep", wait)
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(housekeeping.expire_periodically(settings, Store(settings.database)))
     assert len(calls) == 3

@@ -60,8 +60,8 @@ def test_a_face_may_be_given_by_the_number_that_faces_have(routes: TestClient) -
     for face in (2, "2, 1"):
         job = requested(routes, video=film, speech=words, face=face)
         assert routes.get(f"/v1/jobs/{job}").json()["options"]["face"] == str(face)
-    for face in (0, True, 2.0, [2]):
-        response = routes.post("/v1/jobs", json={"video": film, "speech": words, "face": face})
+    for wrong in (0, True, 2.0, [2]):
+        response = routes.post("/v1/jobs", json={"video": film, "speech": words, "face": wrong})
         assert_problem(response, 422, "face must be largest, left, right, all, or face numbers such as 2 or 1,4")
 
 
@@ -145,7 +145,7 @@ def test_a_browser_shows_a_film_and_saves_it_under_its_own_name(routes: TestClie
     ended(idle, job)
     idle.settings.job(job).mkdir()
     for name in ("result", "before"):
-        idle.settings.film(job, name).write_bytes(name.encode())  # type: ignore[arg-type]
+        idle.settings.film(job, name).write_bytes(name.encode())
         response = routes.get(f"/v1/jobs/{job}/{name}")
         assert response.content == name.encode()
         assert response.headers["content-disposition"] == f'inline; filename="{name}-{job[:8]}.mp4"'

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import av
 import httpx
@@ -66,9 +66,9 @@ def test_pushed_speech_comes_back_as_a_film(service: RunningService, client: htt
             socket.send(words[begin : begin + 640])  # type: ignore[attr-defined]
         socket.send("flush")  # type: ignore[attr-defined]
         media = receive_media(socket, 4)
-    with av.open(io.BytesIO(media)) as film:
+    with av.open(io.BytesIO(media), "r") as film:
         frames = [frame.time for frame in film.decode(video=0)]
-    with av.open(io.BytesIO(media)) as film:
+    with av.open(io.BytesIO(media), "r") as film:
         sound = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
     assert len(frames) > 3
     assert frames == sorted(frames)
@@ -188,7 +188,8 @@ def test_a_webrtc_peer_receives_video_and_audio(service: RunningService, client:
     aiortc = pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
 
     async def call(socket: object) -> tuple[int, int]:
-        caller, tracks = aiortc.RTCPeerConnection(), {}
+        caller: Any = aiortc.RTCPeerConnection()
+        tracks: dict[str, Any] = {}
         caller.addTransceiver("audio", direction="sendrecv")
         caller.addTransceiver("video", direction="recvonly")
         caller.on("track", lambda track: tracks.__setitem__(track.kind, track))

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -213,7 +213,7 @@ def test_the_webrtc_example_of_the_docs_works(page: Page, service: RunningServic
     pytest.importorskip("aiortc", reason="WebRTC needs the live extra")
     (call,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "live.md").read_text(), re.DOTALL)
     film = make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160))
-    sent = {"file": {"name": film.name, "mimeType": "video/mp4", "buffer": film.read_bytes()}}
+    sent: Any = {"file": {"name": film.name, "mimeType": "video/mp4", "buffer": film.read_bytes()}}
     upload = page.request.post(f"{service.url}v1/uploads", multipart=sent).json()["id"]
     page.evaluate(
         f"""async () => {{

@@ -25,6 +25,7 @@ from lipsmith.errors import InputError, LipsmithError, UsageError, WeightsError
 from lipsmith.live import Live
 from lipsmith.live.footage import LoopedFootage
 from lipsmith.serve import live_session
+from lipsmith.serve.live import COMMAND, HEADER, OFFER
 from lipsmith.serve.settings import Settings
 from synthetic import face_at, make_film
 
@@ -107,7 +108,7 @@ def test_damage_that_shows_during_a_session_removes_the_stored_clip(
     reading, writing = os.pipe()
     if transport == "webrtc":
         offer = asyncio.run(offered())
-        os.write(writing, live_session.HEADER.pack(live_session.OFFER, len(offer)) + offer)
+        os.write(writing, HEADER.pack(OFFER, len(offer)) + offer)
     arguments = {"settings": settings.for_process(), "upload": UPLOAD, "sha256": "0", "face": "largest"}
     sink = io.BytesIO()
     with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb"):  # the writer is closed first
@@ -144,7 +145,7 @@ def test_the_first_session_uses_the_stored_frames(settings: Settings) -> None:
 
 def test_a_clip_that_would_fill_the_disk_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     free = settings.spare_disk + 5 * 160 * 160
-    monkeypatch.setattr(live_session.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
     with pytest.raises(LipsmithError, match="nearly full"):
         load(settings)
     assert not list((settings.data / "clips").iterdir())
@@ -163,7 +164,7 @@ def test_a_client_sees_no_paths_and_no_options(settings: Settings, monkeypatch: 
 
 def test_a_message_that_cannot_be_handled_ends_the_session() -> None:
     session = Live(make_dubber().prepare([face_at(0, (128, 96))]))
-    command = live_session.HEADER.pack(live_session.COMMAND, 4) + b"sing"
+    command = HEADER.pack(COMMAND, 4) + b"sing"
     live_session._read_messages(session, io.BytesIO(command))
     assert list(session.frames()) == []
 
@@ -173,7 +174,7 @@ def test_a_process_ends_with_its_webrtc_connection(monkeypatch: pytest.MonkeyPat
     from pyee import EventEmitter
 
     reading, writing = os.pipe()
-    connection = EventEmitter()
+    connection: Any = EventEmitter()
     connection.connectionState, connection.close = "connected", lambda: asyncio.sleep(0)
 
     async def answer(session: Live, offer: str) -> tuple[object, str]:
@@ -185,7 +186,7 @@ def test_a_process_ends_with_its_webrtc_connection(monkeypatch: pytest.MonkeyPat
         connection.emit("connectionstatechange")
 
     monkeypatch.setattr(webrtc, "answer", answer)
-    os.write(writing, live_session.HEADER.pack(live_session.OFFER, 3) + b"v=0")
+    os.write(writing, HEADER.pack(OFFER, 3) + b"v=0")
     session = Live(make_dubber().prepare([face_at(0, (128, 96))]))
     process = Thread(target=live_session._run_webrtc, args=(session, os.fdopen(reading, "rb"), io.BytesIO(), {}))
     process.start()
@@ -198,8 +199,8 @@ def test_a_process_ends_with_its_webrtc_connection(monkeypatch: pytest.MonkeyPat
 
 def states(sink: io.BytesIO) -> list[dict[str, Any]]:
     """The states that a session sent."""
-    header, found = live_session.HEADER, []
+    found: list[dict[str, Any]] = []
     sink.seek(0)
-    while len(begin := sink.read(header.size)) == header.size:
-        found.append(json.loads(sink.read(header.unpack(begin)[1])))
+    while len(begin := sink.read(HEADER.size)) == HEADER.size:
+        found.append(json.loads(sink.read(HEADER.unpack(begin)[1])))
     return found

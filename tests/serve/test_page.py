@@ -152,7 +152,7 @@ def test_a_failure_that_lasts_is_reported(
     page.goto(service.url)
     fill_in(page, footage)
     failure = {"status": 500, "json": {"detail": "Internal error."}}
-    page.route(re.compile("/v1/jobs/[0-9a-f]+"), lambda route: route.fulfill(**failure))  # type: ignore[arg-type]
+    page.route(re.compile("/v1/jobs/[0-9a-f]+"), lambda route: route.fulfill(**failure))
     page.click("#dub")
     wait_until(lambda: page.clock.fast_forward(1000) or page.is_visible("#options-problem"), 20)
     assert page.inner_text("#options-problem") == "Internal error."

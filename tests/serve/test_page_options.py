@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chromium import fill_in, needs_chromium, screenshot
 from lipsmith.serve.views import DubRequest
@@ -35,7 +35,7 @@ def test_all_options_are_sent(page: Page, footage: dict[str, Path]) -> None:
     screenshot(page, "8-options")
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as request:
         page.click("#preview")
-    sent = request.value.post_data_json
+    sent: dict[str, Any] = request.value.post_data_json or {}
     assert set(sent) == set(DubRequest.model_fields)
     assert (sent["tail"], sent["fit"], sent["face"], sent["gain"]) == ("keep", "hold", "left", -40)
     assert sent["precision"] == "float"
@@ -46,7 +46,7 @@ def test_all_options_are_sent(page: Page, footage: dict[str, Path]) -> None:
     assert page.inner_text("#music-status") == ""
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as request:
         page.click("#preview")
-    assert "gain" not in request.value.post_data_json  # the service refuses one without a background
+    assert "gain" not in (request.value.post_data or "")  # the service refuses one without a background
 
 
 def choose_speech_of_second_face(page: Page, couple: dict[str, Path]) -> None:
@@ -62,7 +62,7 @@ def test_two_faces_get_speeches_of_their_own(page: Page, couple: dict[str, Path]
     screenshot(page, "9-speeches")
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as request:
         page.click("#preview")
-    sent = request.value.post_data_json
+    sent: dict[str, Any] = request.value.post_data_json or {}
     assert sent["speech"] is None
     assert set(sent["speeches"]) == {"1", "2"}
     page.wait_for_selector("#result:not([hidden])")

@@ -257,7 +257,7 @@ def speeches_sent(page: Page) -> dict[str, str]:
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")) as sent:
         page.click("#preview")
     page.wait_for_selector("#result:not([hidden])")
-    speeches: dict[str, str] = sent.value.post_data_json["speeches"]
+    speeches: dict[str, str] = (sent.value.post_data_json or {})["speeches"]
     return speeches
 
 

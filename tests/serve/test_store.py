@@ -172,12 +172,9 @@ def test_an_upload_that_is_only_analyzed_is_not_in_use(store: Store) -> None:
 
 def test_a_side_by_side_film_needs_its_dub_but_not_the_upload(store: Store) -> None:
     dub = job(store)
-    for row in (
-        Upload(id="film", owner="me", bytes=1, sha256="film", used=0.0),
-        Job(owner="me", kind="side", video=dub.id, priority=SIDE),
-        Job(owner="me", kind="probe", video="film", priority=PROBE),
-    ):
-        store.add(row)
+    store.add(Upload(id="film", owner="me", bytes=1, sha256="film", used=0.0))
+    store.add(Job(owner="me", kind="side", video=dub.id, priority=SIDE))
+    store.add(Job(owner="me", kind="probe", video="film", priority=PROBE))
     store.delete(uploads=["film"])
     assert store.latest("side", dub.id, {}) is not None
     assert store.latest("probe", "film", {}) is None

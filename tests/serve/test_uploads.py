@@ -22,17 +22,14 @@ from service import assert_problem, upload_file
 WORDS, MUSIC = b"RIFF0000WAVE", b"RIFF0001WAVE"
 
 
-def limit(idle: Service, **limits: int) -> None:
-    idle.settings = replace(idle.settings, **limits)
-
-
 def stored(idle: Service) -> list[str]:
     """Names of the files of uploads."""
     return [path.name for path in idle.settings.upload("one").parent.iterdir()]
 
 
 def send(routes: TestClient, content: bytes) -> httpx.Response:
-    return routes.post("/v1/uploads", files={"file": content})
+    response: httpx.Response = routes.post("/v1/uploads", files={"file": content})
+    return response
 
 
 @pytest.mark.parametrize(("content", "status"), [(b"", 422), (b"dear diary", 415), (WORDS + bytes(100), 413)])
@@ -40,7 +37,7 @@ def test_a_refused_upload_leaves_no_file_and_does_not_count(
     routes: TestClient, idle: Service, content: bytes, status: int
 ) -> None:
     """A client may send four at once, and have five."""
-    limit(idle, max_upload=100, uploads_per_client=5)
+    idle.settings = replace(idle.settings, max_upload=100, uploads_per_client=5)
     for _ in range(6):
         assert_problem(send(routes, content), status)
     assert stored(idle) == []
@@ -57,14 +54,14 @@ def test_the_disk_must_have_room_for_what_a_client_announces(
     request = routes.build_request("POST", "/v1/uploads", files={"file": WORDS})
     routes.send(request)
     assert sizes[0] == int(request.headers["content-length"])
-    limit(idle, max_upload=20)
+    idle.settings = replace(idle.settings, max_upload=20)
     sizes.clear()
     assert_problem(send(routes, WORDS * 2), 413)
     assert sizes[0] == 20
 
 
 def test_an_upload_whose_probe_the_queue_refuses_is_not_stored(routes: TestClient, idle: Service) -> None:
-    limit(idle, jobs_per_client=1)
+    idle.settings = replace(idle.settings, jobs_per_client=1)
     first = upload_file(routes, WORDS)
     assert_problem(send(routes, MUSIC), 429, "too many active jobs")
     assert stored(idle) == [first]
@@ -116,7 +113,7 @@ def test_what_failed_is_tried_again_when_a_file_is_sent_again(routes: TestClient
 def test_a_picture_has_the_most_pixels_that_the_service_allows(
     routes: TestClient, idle: Service, pixels: int, status: int
 ) -> None:
-    limit(idle, max_pixels=pixels)
+    idle.settings = replace(idle.settings, max_pixels=pixels)
     picture = io.BytesIO()
     Image.new("RGB", (8, 6)).save(picture, "PNG")
     assert send(routes, picture.getvalue()).status_code == status

@@ -21,6 +21,8 @@ from double import make_dubber
 from dub_samples import two_faces, write_film, write_wav
 from lipsmith import Clip, Dubber, Result
 from lipsmith.dubbing import pipeline
+from lipsmith.dubbing.mouth import predict_mouth
+from lipsmith.dubbing.source import play
 from lipsmith.errors import InputError, LipsmithError
 from lipsmith.progress import Progress
 from lipsmith.serve import work
@@ -165,19 +167,18 @@ def test_a_dub_has_the_requested_strength_fit_and_tail(
 ) -> None:
     """A preview ends with the seconds that it shows."""
 
-    def play(times: object, footage: object, seconds: float, fit: str) -> Any:  # noqa: ANN401 - a timeline
+    def noted_play(times: Any, footage: Any, seconds: float, fit: Any) -> Any:  # noqa: ANN401 - a timeline
         played.append((round(seconds, 2), fit))
-        return own_play(times, footage, seconds, fit)
+        return play(times, footage, seconds, fit)
 
-    def predict(*given: Any) -> Any:  # noqa: ANN401 - a mouth track
+    def noted_predict(*given: Any) -> Any:  # noqa: ANN401 - a mouth track
         strengths.append(given[-1])
-        return own_predict(*given)
+        return predict_mouth(*given)
 
     played: list[tuple[float, str]] = []
     strengths: list[float] = []
-    own_play, own_predict = pipeline.play, pipeline.predict_mouth
-    monkeypatch.setattr(pipeline, "play", play)
-    monkeypatch.setattr(pipeline, "predict_mouth", predict)
+    monkeypatch.setattr(pipeline, "play", noted_play)
+    monkeypatch.setattr(pipeline, "predict_mouth", noted_predict)
     write_wav(settings.upload(WORDS), speech(0.3))
     request = {"strength": 1.5, "fit": "hold", "tail": "keep"} | asked
     work.Tasks(settings, make_dubber()).run(dub_job(**request), Reporter())

@@ -254,7 +254,7 @@ def test_a_worker_runs_all_jobs_before_it_waits_and_says_if_the_database_fails(
     monkeypatch.setattr(worker_module, "limit_memory", done.append)
     monkeypatch.setattr(Dubber, "from_pretrained", lambda *given: None)
     monkeypatch.setattr(Worker, "run_next_job", run_next_job)
-    monkeypatch.setattr(worker_module.os, "_exit", end)
+    monkeypatch.setattr("os._exit", end)
     with pytest.raises(SystemExit) as ended:
         worker_module.main(settings)
     assert done == [settings.memory, "job", "job", "wait", "job"]

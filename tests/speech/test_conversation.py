@@ -22,7 +22,7 @@ WAVE = speech(1.0)
 
 
 def heard(conversation: Conversation) -> NDArray[np.float32]:
-    return np.concatenate(list(conversation.sound().blocks), axis=1)[0]
+    return np.asarray(np.concatenate(list(conversation.sound().blocks), axis=1)[0], np.float32)
 
 
 def test_a_single_turn_equals_its_speech() -> None:

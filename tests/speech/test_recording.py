@@ -170,7 +170,8 @@ def test_long_arrays_are_resampled_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_pair_of_rate_and_samples_is_accepted() -> None:
     samples = (np.sin(np.arange(8000) / 5) * 20000).astype(np.int16)
     plain = load_speech(samples, 8000)
-    for form in ((8000, samples), (np.int64(8000), samples[:, None]), (8000, np.stack([samples, samples], 1))):
+    forms: list[Any] = [(8000, samples), (np.int64(8000), samples[:, None]), (8000, np.stack([samples, samples], 1))]
+    for form in forms:
         speech = load_speech(form)
         assert (speech.seconds, speech.rate) == (1.0, 8000)
         assert np.allclose(speech.mel, plain.mel, atol=1e-4)

@@ -26,7 +26,7 @@ def hum(*parts: tuple[float, float]) -> NDArray[np.float32]:
 def activity(*parts: tuple[float, float], at: list[float]) -> list[float]:
     """Of syllables, (seconds, amplitude) after (seconds, amplitude)."""
     wave = np.concatenate([syllables(*part) for part in parts])
-    return speaking(voicing(mel_spectrogram(wave)), np.array(at)).round(2).tolist()
+    return [float(share) for share in speaking(voicing(mel_spectrogram(wave)), np.array(at)).round(2)]
 
 
 @pytest.mark.parametrize("noise", ["hiss", "hum"])

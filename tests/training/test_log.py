@@ -12,13 +12,12 @@ import pytest
 import torch
 
 from lipsmith.errors import LipsmithError
-from lipsmith.training import log as module
 from lipsmith.training.log import Log, Meter
 
 
 def test_the_meter_reports_samples_per_second_and_the_share_of_data(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([0.0, 1.0, 2.0, 4.0, 4.0, 9.0, 9.0])
-    monkeypatch.setattr(module.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
     meter = Meter(torch.device("cpu"))
     with meter.data():
         pass

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from lipsmith.training.store import end_to_end, even_ranks, few_ranks, make_spans, pick, read_ahead, root_weights
 
@@ -54,7 +57,9 @@ def test_every_row_of_a_range_is_drawn_and_no_other() -> None:
 
 
 def test_pieces_are_concatenated_with_their_types() -> None:
-    pieces = [{"a": np.full((n, 2), n, np.uint8), "b": np.arange(n, dtype=np.float32)} for n in (1, 2)]
+    pieces: list[dict[str, NDArray[Any]]] = [
+        {"a": np.full((n, 2), n, np.uint8), "b": np.arange(n, dtype=np.float32)} for n in (1, 2)
+    ]
     found = end_to_end(pieces, 3, "cpu")
     assert found["a"].tolist() == [[1, 1], [2, 2], [2, 2]]
     assert found["b"].tolist() == [0, 0, 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_nothing_to_compare_gives_no_figures() -> None:
 
 def test_sync_accuracy_counts_only_what_can_be_compared() -> None:
     right = walk(SECOND, 0, 10)
-    assert sync_accuracy(right) == sync_accuracy(0.01 * right) == (16, 16)
+    assert sync_accuracy(right) == sync_accuracy(np.float32(0.01) * right) == (16, 16)
     assert sync_accuracy(np.ones_like(right)) == (0, 16)
     # 9 late: shifts of 3..10 early are farther away than no shift; 3..10 late are all nearer.
     assert sync_accuracy(walk(SECOND, 9, 10)) == (8, 16)
@@ -156,14 +157,14 @@ def test_the_official_judge_gets_what_it_was_trained_on() -> None:
     """BGR in 0..255 at 224 pixels, and coefficients of 16-bit samples."""
     seen: list[torch.Tensor] = []
     heard: list[torch.Tensor] = []
-    network = SimpleNamespace(
+    network: Any = SimpleNamespace(
         mouth=lambda pictures: seen.append(pictures) or torch.zeros(len(pictures), 1),
         speech=lambda coefficients: heard.append(coefficients) or torch.zeros(len(coefficients), 1),
         eval=lambda: network,
     )
     crops = np.tile(np.array([250, 20, 3], np.uint8), (5, 64, 64, 1))
     wave = np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)
-    judge = OfficialJudge(network)  # type: ignore[arg-type]
+    judge = OfficialJudge(network)
     judge.distances(crops, 0.6 + np.arange(5) / 25, SpeechTrack(np.zeros((80, 1), np.float32), wave))
     assert seen[0].shape == (1, 3, 5, 224, 224)
     assert seen[0][0, :, 0, 0, 0].tolist() == [3, 20, 250]

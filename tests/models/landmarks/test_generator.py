@@ -228,12 +228,15 @@ def test_invalid_sizes_are_refused() -> None:
     for wrong in wrong_ones:
         with pytest.raises(ValueError, match=r"heads|odd|speech_channels|posteriors|speech_residuals"):
             dataclasses.replace(TINY, **wrong)
-    for none in ("heads", "window", "references"):
+    nothing: dict[str, Any]
+    for name in ("heads", "window", "references"):
+        nothing = {name: 0}
         with pytest.raises(ValueError, match="at least 1"):
-            dataclasses.replace(TINY, **{none: 0})
-    for none in ("steady", "nearness"):
+            dataclasses.replace(TINY, **nothing)
+    for name in ("steady", "nearness"):
+        nothing = {name: 0.0}
         with pytest.raises(ValueError, match="above 0"):
-            dataclasses.replace(TINY, **{none: 0.0})
+            dataclasses.replace(TINY, **nothing)
 
 
 def test_the_speech_encoder_processes_frames_independently() -> None:

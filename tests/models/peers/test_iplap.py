@@ -34,7 +34,7 @@ def test_a_flow_in_pixels_moves_the_reference() -> None:
     net = network()
     for parameter in (*net.align.flow.parameters(), *net.align.weight[2].parameters()):
         parameter.zero_()
-    net.align.flow.bias.copy_(torch.tensor([2.0, 0.0]))
+    net.align.flow.get_parameter("bias").copy_(torch.tensor([2.0, 0.0]))
     images = torch.rand(2, 1, 3, 16, 16)
     warped = net.align(net.encode(images, torch.rand(2, 1, 1, 16, 16)), inputs()[1])
     assert torch.allclose(warped.image[..., :14], images[:, 0, ..., 2:], atol=1e-4)

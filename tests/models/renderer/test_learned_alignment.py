@@ -16,9 +16,9 @@ def aligned(bias: tuple[float, float, float]) -> tuple[torch.Tensor, torch.Tenso
     torch.manual_seed(0)
     network = LearnedAlignment(CONFIG).eval()
     with torch.no_grad():
-        network.head[1].bias.copy_(torch.tensor(bias))
+        network.get_parameter("head.1.bias").copy_(torch.tensor(bias))
         references = References(
-            torch.rand(2, 3, 3, 32, 32), *(torch.zeros(2, 3, n, 2) for n in (131, 2)),
+            torch.rand(2, 3, 3, 32, 32), torch.zeros(2, 3, 131, 2), torch.zeros(2, 3, 2, 2),
             torch.rand(2, 3, 4, 16, 16), torch.rand(2, 3, 8, 8, 8),
         )  # fmt: skip
         request = Request(

@@ -27,14 +27,14 @@ def test_the_pose_is_the_windows_own_or_still_or_of_a_nearby_time() -> None:
     footage = gather_footage([talking_clip(0, "a", frames=60)], 12)
     footage.points[:, 0, 0] = torch.arange(60.0)
 
-    def pose(**shares: float) -> torch.Tensor:
-        batch = draw(footage, 32, 12, 3, ReferenceRules(**shares), generator())
+    def pose(rules: ReferenceRules) -> torch.Tensor:
+        batch = draw(footage, 32, 12, 3, rules, generator())
         return batch.other_pose[:, :, 0, 0] - batch.points[:, :, 0, 0]
 
-    assert not pose().any()
-    still = pose(still_pose=1.0) + torch.arange(12.0)
+    assert not pose(ReferenceRules()).any()
+    still = pose(ReferenceRules(still_pose=1.0)) + torch.arange(12.0)
     assert (still == still[:, :1]).all()
-    shifted = pose(shifted_pose=1.0)
+    shifted = pose(ReferenceRules(shifted_pose=1.0))
     assert (shifted == shifted[:, :1]).all()
     assert len(shifted.unique()) > 10
     assert shifted.abs().max() <= 15

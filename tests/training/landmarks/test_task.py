@@ -182,16 +182,15 @@ def test_the_phoneme_layer_is_trained_and_not_saved(data: Path, tmp_path: Path) 
 
 def test_frozen_levels_do_not_change() -> None:
     learner = Learner(dataclasses.replace(SMALL, frozen=2)).train()
-    before = {name: value.clone() for name, value in learner.generator.speech.levels.state_dict().items()}
+    levels = learner.get_submodule("generator.speech.levels")
+    before = {name: value.clone() for name, value in levels.state_dict().items()}
     content, logits = learner(torch.randn(2, 12, 80, 16), torch.rand(2, 12, 74, 2), torch.rand(2, 4, 131, 2))
     content.sum().backward()
     assert logits is None
-    after = learner.generator.speech.levels.state_dict()
+    after = levels.state_dict()
     changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed == {"2", "3", "4"}  # running means of trained levels
-    assert {
-        name.split(".")[0] for name, p in learner.generator.speech.levels.named_parameters() if p.requires_grad
-    } == {
+    assert {name.split(".")[0] for name, p in levels.named_parameters() if p.requires_grad} == {
         "2",
         "3",
         "4",

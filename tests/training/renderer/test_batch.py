@@ -33,7 +33,7 @@ def open_lips() -> Tensor:
     """Points of two targets, whose lips are not shut, above a jaw as wide as the crop; the others are random."""
     points = torch.rand(1, 2, 131, 2, generator=torch.Generator().manual_seed(0))
     points[..., LIPS, :] = torch.tensor([0.45, 0.6]) + 0.1 * points[..., LIPS, :]
-    points[..., ranks([14]), 1] = points[..., ranks([13]), 1] + 0.1
+    points[..., ranks((14,)), 1] = points[..., ranks((13,)), 1] + 0.1
     turn = torch.linspace(0, torch.pi, len(JAW))
     points[..., ranks(JAW), :] = torch.stack([0.5 - 0.5 * turn.cos(), 0.5 + 0.45 * turn.sin()], -1)
     return points
