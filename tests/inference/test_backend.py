@@ -1,3 +1,4 @@
+import math
 import re
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from onnx import TensorProto, helper
 
 from lipsmith.config import Device, parse_device
 from lipsmith.errors import UsageError, WeightsError
-from lipsmith.inference.model_folder import ModelFolder, checked_threads, load_backend
+from lipsmith.inference.model_folder import ModelFolder, checked_threads, cpu_quota, load_backend, usable_cores
 from lipsmith.inference.onnx import OnnxBackend, cuda_is_available
 from lipsmith.inference.torch import torch_device
 
@@ -132,3 +133,33 @@ def test_threads_may_be_of_numpy() -> None:
     for threads in (0, 1025, 1.0, "2"):
         with pytest.raises(UsageError, match="give 1 to 1024"):
             checked_threads(threads)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("group", "limit", "expected"),
+    [
+        ("0::/", "150000 100000", 1.5),
+        ("1:name=systemd:/\n0::/system.slice/lipsmith.service", "50000 100000", 0.5),
+        ("0::/", "max 100000", math.inf),
+        ("0::/", "", math.inf),
+        ("", None, math.inf),
+        ("0::/", None, math.inf),
+    ],
+)
+def test_the_quota_of_a_container_is_read(tmp_path: Path, group: str, limit: str | None, expected: float) -> None:
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "cgroup").write_text(f"{group}\n")
+    if limit is not None:
+        folder = tmp_path / "sys" / "fs" / "cgroup" / group.rpartition("0::/")[2]
+        folder.mkdir(parents=True)
+        (folder / "cpu.max").write_text(f"{limit}\n")
+    assert cpu_quota(tmp_path) == expected
+
+
+@pytest.mark.parametrize(("quota", "cores"), [(0.5, 1), (1.5, 2), (math.inf, 8)])
+def test_no_more_cores_are_used_than_the_quota_grants(
+    monkeypatch: pytest.MonkeyPatch, quota: float, cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr("lipsmith.inference.model_folder.cpu_quota", lambda root: quota)
+    assert usable_cores() == cores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -256,7 +257,18 @@ def checked_threads(threads: int | None) -> int | None:
 
 
 def usable_cores() -> int:
-    """Cores available to this process, at least 1; clusters and containers may restrict them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores available to this process, at least 1; clusters, containers and services may restrict them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, cpu_quota(Path("/")))))
+
+
+def cpu_quota(root: Path) -> float:
+    """Seconds of CPU time a second that this process may use by its control group (Linux, version 2), or infinity.
+
+    `root` is the root of the file system, another one in tests.
+    """
+    with suppress(OSError, ValueError):
+        group = (root / "proc/self/cgroup").read_text(encoding="utf-8").rpartition("0::/")[2].strip()
+        quota, period = (root / "sys/fs/cgroup" / group / "cpu.max").read_text(encoding="utf-8").split()
+        return int(quota) / int(period)  # without a limit, the quota is the word max
+    return math.inf
