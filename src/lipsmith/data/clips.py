@@ -135,7 +135,7 @@ def load_mesh(root: Path, record: ClipRecord) -> NDArray[np.float32]:
 
 
 def _arrays(root: Path, record: ClipRecord, *names: str) -> dict[str, NDArray[Any]]:
-    path = root / f"{record.clip}.npz"
+    path = _present(root / f"{record.clip}.npz")
     try:
         with np.load(path) as arrays:
             found = {name: arrays[name] for name in names}
@@ -144,6 +144,13 @@ def _arrays(root: Path, record: ClipRecord, *names: str) -> dict[str, NDArray[An
     except DAMAGED as error:
         raise InputError(f"{path}: not a readable prepared clip; delete it and prepare again.") from error
     return found
+
+
+def _present(path: Path) -> Path:
+    """`path`, a file of a prepared clip. Raises InputError if it is missing."""
+    if not path.is_file():
+        raise InputError(f"{path}: missing, though the manifest lists it; prepare again.")
+    return path
 
 
 def _is_valid(name: str, array: NDArray[Any], frames: int) -> bool:
@@ -177,7 +184,7 @@ def read_crops(path: Path, frames: int) -> NDArray[np.uint8]:
     """The first `frames` frames `(frames, S, S, 3)` RGB of a crop film. Raises InputError if it has fewer."""
     import cv2
 
-    film = cv2.VideoCapture(str(path))
+    film = cv2.VideoCapture(str(_present(path)))
     images = np.empty(0, np.uint8)
     for index in range(frames):
         whole, image = film.read()
