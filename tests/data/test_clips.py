@@ -164,6 +164,7 @@ def test_clips_are_read_in_the_same_order_whichever_was_finished_first(tmp_path:
         ("times", np.array(["x"] * FRAMES)),
         ("tracked", np.zeros(FRAMES)),
         ("mel", np.float16(1)),
+        ("mel", np.zeros((80, 0), np.float16)),
         ("mel", np.full((80, 39), np.inf, np.float16)),
     ],
 )

@@ -154,7 +154,10 @@ def _present(path: Path) -> Path:
 
 
 def _is_valid(name: str, array: NDArray[Any], frames: int) -> bool:
-    """Whether an array has its shape and type, and finite values: OpenCV crashes where it draws other points."""
+    """Whether an array has its shape and type, and finite values: OpenCV crashes where it draws other points.
+
+    It may not be empty, as a mel without a step would be.
+    """
     shapes = {
         "landmarks": (frames, NUM_POINTS, 2),
         "mesh": (frames, NUM_MESH, 2),
@@ -164,7 +167,9 @@ def _is_valid(name: str, array: NDArray[Any], frames: int) -> bool:
         "mel": (MELS, *array.shape[1:2]),
     }
     kind = "b" if name == "tracked" else "f"
-    return array.shape == shapes[name] and array.dtype.kind == kind and bool(np.isfinite(array).all())
+    return (
+        array.shape == shapes[name] and array.size > 0 and array.dtype.kind == kind and bool(np.isfinite(array).all())
+    )
 
 
 def shift_mel(mel: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
