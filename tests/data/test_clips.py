@@ -155,6 +155,11 @@ def test_clips_are_read_in_the_same_order_whichever_was_finished_first(tmp_path:
         assert dataset.read_manifest(tmp_path, "val", "train") == [first, second, third]
 
 
+def test_a_clip_that_is_listed_twice_counts_once(tmp_path: Path) -> None:
+    dataset.write_manifest(tmp_path, [record("a"), record("b"), record("a", offset=0.04)])
+    assert dataset.read_manifest(tmp_path) == [record("a", offset=0.04), record("b")]
+
+
 @pytest.mark.parametrize(
     ("name", "array"),
     [

@@ -88,12 +88,13 @@ def read_manifest(root: Path, *splits: str) -> list[ClipRecord]:
 
     The file has the order in which parallel workers finished, with which trainings and cross-driven figures would
     differ between two preparations of the same footage. A line truncated by an interruption is skipped, because its
-    clip is incomplete. Raises InputError if there is no manifest, no clip of one of the splits, or a line does not
-    describe a clip.
+    clip is incomplete. Of several lines of a clip, as in joined manifests, the last counts. Raises InputError if there
+    is no manifest, no clip of one of the splits, or a line does not describe a clip.
     """
     if root.is_file():
         raise InputError(f"{root} is a file; give a folder of prepared clips.")
-    records = sorted(_records(root / MANIFEST), key=lambda record: record.clip)
+    by_clip = {record.clip: record for record in _records(root / MANIFEST)}
+    records = [by_clip[clip] for clip in sorted(by_clip)]
     if not records:
         raise InputError(f"{root}: no prepared clips here; make them with `lipsmith prepare SRC {root}`.")
     found = sorted({record.split for record in records})
