@@ -129,6 +129,7 @@ def test_an_invalid_line_of_the_manifest_is_named(tmp_path: Path, line: str, sen
     (tmp_path / dataset.MANIFEST).write_text(line + "\n")
     with pytest.raises(InputError, match=sentence) as error:
         dataset.read_manifest(tmp_path)
+    assert str(error.value).endswith("; delete this line and prepare again.")
     assert "\n" not in str(error.value)
 
 

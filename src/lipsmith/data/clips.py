@@ -220,4 +220,7 @@ def _record(row: object, where: str) -> ClipRecord:
     """The record of one line; unknown keys (of later versions) are ignored."""
     if isinstance(row, dict):
         row = {key: value for key, value in row.items() if key in _KEYS}
-    return build(ClipRecord, row, where, InputError)
+    try:
+        return build(ClipRecord, row, where, InputError)
+    except InputError as error:
+        raise InputError(f"{str(error).removesuffix('.')}; delete this line and prepare again.") from error
