@@ -63,6 +63,13 @@ def test_amplitude_is_the_ratio_of_standard_deviations() -> None:
     assert np.isnan(amplitude(mouth(0.1, 0.2), mouth(0.2, 0.203)))
 
 
+def test_the_amplitude_of_a_still_prediction_is_zero() -> None:
+    """Such as of the mean of the references, whose opening is no round number."""
+    still = mouth(*[0.01] * 7)
+    still[:, LOWER, 0] += 0.01
+    assert amplitude(still, mouth(*np.linspace(0.1, 0.3, 7))) == 0
+
+
 def test_jitter_ratio_is_the_ratio_of_second_differences() -> None:
     straight, bent, twice = mouth(0.1, 0.2, 0.3), mouth(0.1, 0.2, 0.1), mouth(0.1, 0.3, 0.1)
     assert jitter_ratio(twice, bent) == pytest.approx(2.0, rel=1e-4)

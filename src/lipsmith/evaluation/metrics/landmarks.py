@@ -56,8 +56,14 @@ def amplitude(prediction: Floats, truth: Floats) -> float:
     A mouth is still if its opening varies by less than tracker noise; otherwise one listener in a data set would
     outweigh all speakers.
     """
-    swing = float(inner_opening(truth).std())
-    return float(inner_opening(prediction).std()) / swing if swing > STILL else float("nan")
+    swing = _swing(truth)
+    return _swing(prediction) / swing if swing > STILL else float("nan")
+
+
+def _swing(content: Floats) -> float:
+    """Standard deviation of the opening."""
+    opening = inner_opening(content)
+    return float((opening - opening[0]).std())  # the mean of a constant is rounded, that of zeros is not
 
 
 def jitter(points: Floats) -> float:
