@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lipsmith.evaluation.totals import interval, intervals, sample, totals
+from lipsmith.evaluation.totals import _medians, interval, intervals, sample, totals
 
 
 def test_totals_skip_unknown_figures() -> None:
@@ -28,6 +31,12 @@ def test_obedience_is_a_median_over_clips_and_shut_is_a_share_of_all_frames() ->
     ]
     assert totals(rows[:3], "a") == {"obedience.slope": 0.7, "obedience.shut": 0.75}
     assert totals([rows[0], rows[1], rows[3]], "a")["obedience.slope"] == 0.9
+
+
+@given(st.lists(st.tuples(st.floats(-9, 9), st.integers(0, 3)), min_size=1, max_size=8))
+def test_the_median_of_repeated_values_is_that_of_all_of_them(repeated: list[tuple[float, int]]) -> None:
+    values, times = (np.array(column) for column in zip(*repeated, (0.5, 1), strict=True))
+    assert _medians(values, times[None]) == pytest.approx(np.median(np.repeat(values, times)))
 
 
 def test_an_interval_of_a_median_is_robust_to_one_outlier() -> None:

@@ -84,10 +84,12 @@ def interval(
 
 
 def _medians(values: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The (lower) median of `values` `(n,)` repeated `times` `(r, n)` in each of r draws."""
+    """The median of `values` `(n,)` repeated `times` `(r, n)` in each of r draws."""
     order = np.argsort(values)
-    below = np.cumsum(times[:, order], axis=1)
-    return np.asarray(values[order][(below >= below[:, -1:] / 2).argmax(1)])
+    upto = np.cumsum(times[:, order], axis=1)
+    half = upto[:, -1:] / 2
+    ranks = (upto >= half).argmax(1), (upto > half).argmax(1)  # of an even number, the two in the middle
+    return np.asarray(values[order][np.stack(ranks)].mean(0))
 
 
 def _total(rows: Sequence[Row], metric: str) -> float:
