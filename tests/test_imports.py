@@ -79,9 +79,14 @@ def test_a_plain_install_imports_all_names_of_the_package() -> None:
     assert run(f"{program}print(Dubber.__name__, 'adapt' in dir(lipsmith))").endswith("Dubber True\n")
 
 
-def test_webrtc_names_the_extra_that_it_lacks() -> None:
-    failed = json.loads(run(WITHOUT_EXTRAS.format(absent={"aiortc"}, modules=["lipsmith.live.webrtc"])))
-    assert failed == {"lipsmith.live.webrtc": 'WebRTC needs the live extra: pip install ".[live]" in the clone.'}
+def test_what_lacks_an_extra_names_it() -> None:
+    modules = ["lipsmith.live.webrtc", "lipsmith.client", "lipsmith.adaptation.job"]
+    failed = json.loads(run(WITHOUT_EXTRAS.format(absent={"aiortc", "httpx", "torch"}, modules=modules)))
+    assert failed == {
+        "lipsmith.live.webrtc": 'WebRTC needs the live extra: pip install ".[live]" in the clone.',
+        "lipsmith.client": 'The client needs the serve extra: pip install ".[serve]" in the clone.',
+        "lipsmith.adaptation.job": 'Adaptation needs the train extra: pip install ".[train]" in the clone.',
+    }
 
 
 def test_the_linter_forbids_the_whole_train_extra() -> None:

@@ -14,12 +14,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from lipsmith.config import path_of
-from lipsmith.errors import InputError, LipsmithError, UsageError
+from lipsmith.errors import InputError, LipsmithError, UsageError, missing_extra
 from lipsmith.files import refuse_existing, write_whole
+
+try:
+    import httpx
+except ModuleNotFoundError as missing:
+    raise missing_extra("The client", "serve", missing) from missing
 
 
 class Job(BaseModel):

@@ -1,4 +1,4 @@
-"""Errors that lipsmith raises on purpose, each with its exit code, and counts in sentences."""
+"""Errors that lipsmith raises on purpose, each with its exit code, and words of their sentences."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ class SomeFailedError(LipsmithError):
 def counted(count: int, one: str, several: str = "") -> str:
     """A count and its noun, such as `1 clip` or `2 clips`; `several` is the plural of nouns without a regular one."""
     return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
+def missing_extra(what: str, extra: str, missing: ModuleNotFoundError) -> ModuleNotFoundError:
+    """The error of `what`, which cannot be imported because a module of an `extra` is `missing`."""
+    return ModuleNotFoundError(
+        f'{what} needs the {extra} extra: pip install ".[{extra}]" in the clone.', name=missing.name
+    )
 
 
 def blames_inputs(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,6 +125,13 @@ def test_the_form_of_the_key_is_said_where_it_is_another(film: Path, credentials
         (tmp_path / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, secret))
         with pytest.raises(InputError, match="as PKCS #8 without a password"):
             sign(film, tmp_path / "signed.mp4", credentials.certificate, tmp_path / "key.pem")
+
+
+def test_a_signature_without_its_extra_names_it(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    with pytest.raises(ModuleNotFoundError, match="A signature needs the provenance extra: pip install") as raised:
+        sign(film, tmp_path / "signed.mp4", tmp_path / "chain.pem", tmp_path / "key.pem")
+    assert raised.value.name == "c2pa"
 
 
 def test_a_failed_signature_leaves_no_file(film: Path, credentials: Credentials, tmp_path: Path) -> None:

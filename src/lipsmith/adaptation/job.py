@@ -24,7 +24,12 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
-import torch
+from lipsmith.errors import InputError, UsageError, WeightsError, blames_inputs, missing_extra
+
+try:  # before the modules that need it, too
+    import torch
+except ModuleNotFoundError as missing:
+    raise missing_extra("Adaptation", "train", missing) from missing
 
 from lipsmith import __version__
 from lipsmith.adaptation.card import Adaptation, adaptation_card
@@ -33,7 +38,6 @@ from lipsmith.adaptation.mouth_task import MouthTask, mouth_config, speaks_itsel
 from lipsmith.adaptation.task import AdaptationTask, Watch, adaptation_config
 from lipsmith.config import path_of
 from lipsmith.disk import discard
-from lipsmith.errors import InputError, UsageError, WeightsError, blames_inputs
 from lipsmith.files import (
     FileLock,
     hidden_for,

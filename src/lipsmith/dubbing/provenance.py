@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lipsmith import __version__
 from lipsmith.config import path_of
-from lipsmith.errors import InputError, UsageError
+from lipsmith.errors import InputError, UsageError, missing_extra
 from lipsmith.files import write_whole
 from lipsmith.media.completeness import require_whole_boxes
 from lipsmith.media.container import SOURCE_TYPE, check_readable
@@ -42,7 +42,10 @@ def sign(
         raise UsageError(f"{signed}: the signed copy has the format of {video}; its name must end in {video.suffix}.")
     check_readable(video)
     require_whole_boxes(video)  # c2pa signs what is left of a film that was cut off
-    import c2pa
+    try:
+        import c2pa
+    except ModuleNotFoundError as missing:
+        raise missing_extra("A signature", "provenance", missing) from missing
 
     with _signer(certificate, key, algorithm) as signer, c2pa.Builder(_manifest(signed.name)) as builder:
         try:

@@ -13,7 +13,7 @@ import numpy as np
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
-from lipsmith.errors import InputError
+from lipsmith.errors import InputError, missing_extra
 from lipsmith.live.session import Live, LiveFrame
 from lipsmith.media.container import CLOCK
 
@@ -27,9 +27,7 @@ try:
     )
     from aiortc.mediastreams import MediaStreamError
 except ModuleNotFoundError as missing:
-    raise ModuleNotFoundError(
-        'WebRTC needs the live extra: pip install ".[live]" in the clone.', name=missing.name
-    ) from missing
+    raise missing_extra("WebRTC", "live", missing) from missing
 
 _LOG = logging.getLogger(__name__)
 
