@@ -64,6 +64,13 @@ def test_a_folder_of_other_things_is_refused_and_stays_as_it_is(tmp_path: Path) 
     assert [path.name for path in home.iterdir()] == ["film.mp4"]
 
 
+def test_a_file_as_data_folder_is_called_a_file(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    refused = pytest.raises(UsageError, match="data is a file; give a folder to --data")
+    with refused, housekeeping.data_folder(Settings(data=tmp_path / "data")):
+        pass
+
+
 def test_a_clip_that_vanishes_does_not_keep_others(settings: Settings) -> None:
     clips = [settings.clips(name) / "largest" for name in "abc"]
     for clip in clips:

@@ -49,6 +49,8 @@ def data_folder(settings: Settings) -> Iterator[None]:
 
 
 def _refuse_others(data: Path) -> None:
+    if data.exists() and not data.is_dir():
+        raise UsageError(f"{data} is a file; give a folder to --data.")
     in_data = (path for path in data.glob("[!.]*") if path.name not in _HARMLESS)
     in_folders = (path for name in _FOLDERS for path in (data / name).glob("*"))
     if other := next(chain(in_data, in_folders), None):
