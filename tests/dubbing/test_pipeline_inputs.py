@@ -281,6 +281,11 @@ def test_faces_are_listed_without_a_model(capsys: pytest.CaptureFixture[str], fi
     assert lines[2].split()[:2] == ["1", "0"]
 
 
+def test_faces_of_a_table_cannot_be_listed(run: Run, film: Path) -> None:
+    code, said = run(film, "--list-faces", "--pairs", "jobs.csv")
+    assert (code, said.count("lists the faces of VIDEO; leave out --pairs")) == (2, 1)
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_a_film_whose_sound_stream_is_empty_is_dubbed_but_says_nothing(
     run: Run, tmp_path: Path, film: Path, words: Path, suffix: str

@@ -57,6 +57,7 @@ class Options(console.DeviceOptions, DubOptions):
         DubOptions.__post_init__(self)
         if self.list_faces:
             _need(self.video is not None, "--list-faces needs a VIDEO")
+            _need(self.pairs is None, "--list-faces lists the faces of VIDEO; leave out --pairs")
         elif self.pairs is not None:
             _need(
                 self.video is None and self.speech is None and not self.speeches,
