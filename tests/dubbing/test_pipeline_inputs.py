@@ -141,10 +141,17 @@ def test_unwritable_outputs_are_refused(
     taken = tmp_path / "taken.mp4"
     taken.write_bytes(b"mine")
     (tmp_path / "folder.mp4").mkdir()
-    places = [taken, tmp_path / "folder.mp4", tmp_path / "none" / "out.mp4", tmp_path / "out.doc"]
-    for place in places:
+    places = {
+        taken: "exists",
+        tmp_path / "folder.mp4": "is a folder",
+        tmp_path: f"is a folder; name the film in it, such as {tmp_path / 'dubbed.mp4'}.",
+        tmp_path / "none" / "out.mp4": "does not exist",
+        tmp_path / "out.doc": "must end in .mp4",
+        tmp_path / f"{'o' * 300}.mp4": "choose a shorter name",
+    }
+    for place, reason in places.items():
         code, said = run(film, words, "-o", place)
-        assert code == 2, place
+        assert (code, reason in said) == (2, True), said
         assert_one_sentence(said)
     monkeypatch.setattr("os.access", lambda *_: False)
     assert run(film, words, "-o", tmp_path / "out.mp4")[0] == 2

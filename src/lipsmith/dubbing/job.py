@@ -35,7 +35,7 @@ from lipsmith.dubbing.parts import KEY, SCAN, UNFINISHED, Shown, draw_parts, is_
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
 from lipsmith.dubbing.scan_file import write_scan
-from lipsmith.errors import UsageError, blames_inputs
+from lipsmith.errors import blames_inputs
 from lipsmith.files import (
     HIDDEN,
     STALE,
@@ -53,7 +53,7 @@ from lipsmith.inference.backend import Precision
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.media import VideoWriter
 from lipsmith.media.background import Background, open_background
-from lipsmith.media.writing import CONTAINERS
+from lipsmith.media.writing import check_path
 from lipsmith.models.third_party import THIRD_PARTY
 from lipsmith.progress import ProgressOf, unwatched
 from lipsmith.speech.conversation import Conversation, Turn
@@ -118,8 +118,7 @@ def write_film(result: Result, out: Path, options: DubOptions, progress_of: Prog
 def check_job(video: Path, said: Path | Sequence[Turn], out: Path, options: DubOptions) -> None:
     """Raise, before any work, for missing inputs and for a result that cannot be written."""
     require(video, *files_of(said))
-    if out.suffix.lower() not in CONTAINERS:
-        raise UsageError(f"{out}: the result must end in {', '.join(CONTAINERS)}.")
+    check_path(out)
     if not options.overwrite:
         remove_finished(out)
     if out.parent.is_dir():

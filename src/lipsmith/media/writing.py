@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -81,15 +82,14 @@ class VideoWriter:
             end: end of the last frame in seconds; None for one interval of `rate`.
             cut, chapters: whether the sound, too, ends at `end`; parts of the film to name.
             language: of the sound, in three letters of ISO 639-2; None for that of its file.
-            crf: x264's quality, 0 (lossless) to 51.
-            overwrite: whether an existing file is replaced at the end.
+            crf, overwrite: x264's quality, 0 (lossless) to 51; whether an existing file is replaced at the end.
             part_of: the film to which another writer will `append` this one; messages name it.
 
         Raises:
             UsageError: suffix or path are invalid for a film.
             InputError: the background cannot be read or has no sound.
         """
-        self.path = Path(path) if part_of else _check_path(Path(path))
+        self.path = Path(path) if part_of else check_path(Path(path))
         self._part_of, self._reported_path = part_of, part_of or self.path
         self._size = (width, height)
         self._rate = Fraction(rate).limit_denominator(100_000)
@@ -279,12 +279,12 @@ class VideoWriter:
             raise not_written(self._reported_path, error) from error
 
 
-def _check_path(path: Path) -> Path:
+def check_path(path: Path) -> Path:
     """The path itself. Raises UsageError if a film cannot have this path."""
+    if os.path.isdir(path):  # noqa: PTH112 - Path's fails at long names
+        raise UsageError(f"{path} is a folder; name the film in it, such as {path / 'dubbed.mp4'}.")
     if path.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{path}: the result must end in {', '.join(CONTAINERS)}.")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; give the name of a file.")
     return path
 
 
