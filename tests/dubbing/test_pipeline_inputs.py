@@ -129,9 +129,12 @@ def test_impossible_requests_give_their_exit_code(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_start_after_the_end_is_an_input_error(run: Run, tmp_path: Path, film: Path, words: Path) -> None:
+def test_a_start_after_the_end_is_noticed_before_the_model_is_loaded(
+    run: Run, tmp_path: Path, film: Path, words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipsmith.dubbing.pipeline.load_backend", None)
     code, said = run(film, words, "-o", tmp_path / "out.mp4", "--start", "9")
-    assert code == 3
+    assert (code, said.count("has no frame from 9 s on; choose an earlier start")) == (3, 1)
     assert_one_sentence(said)
 
 

@@ -53,6 +53,7 @@ from lipsmith.inference.backend import Precision
 from lipsmith.inference.model_folder import ModelConfig
 from lipsmith.media import VideoWriter
 from lipsmith.media.background import Background, open_background
+from lipsmith.media.reading import require_frame
 from lipsmith.media.writing import check_path
 from lipsmith.models.third_party import THIRD_PARTY
 from lipsmith.progress import ProgressOf, unwatched
@@ -90,6 +91,8 @@ def dub(
     said = said_in(speech)
     options = options_for(said, options)
     check_job(video, said, out, options)
+    if options.start:  # a wrong one would be noticed after the speech is read and the model loaded
+        require_frame(video, options.start, options.end)
     recording = hear(said)
     dubber = Dubber.from_pretrained(model, device, threads, precision_for([out], options))
     with Unfinished(out, key_of(video, said, options, dubber.config, dubber.precision), options.resume) as kept:

@@ -77,6 +77,12 @@ class RGBFrame(Frame):
     image: NDArray[np.uint8]
 
 
+def require_frame(path: Path, start: float, end: float | None) -> None:
+    """Raise `InputError` where a film has no frame between two times, in seconds."""
+    if next(read_frames(path, start, end), None) is None:
+        raise InputError(f"{path} has no frame from {start:g} s on; choose an earlier start or a later end.")
+
+
 @overload
 def read_frames(
     path: Path | str, start: float = ..., end: float | None = ..., rate: Fraction | None = ...
@@ -92,8 +98,6 @@ def read_frames(
     *,
     as_filmed: bool,
 ) -> Iterator[Frame]: ...
-
-
 def read_frames(
     path: Path | str,
     start: float = 0.0,
