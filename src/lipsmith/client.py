@@ -54,6 +54,10 @@ class Client(httpx.Client):
     """
 
     def __init__(self, url: str = "http://127.0.0.1:7860", token: str | None = None) -> None:
+        """Connect to the service at `url`, with its `token` if it was started with one.
+
+        Raises `UsageError` for a `url` or a `token` that no service can have.
+        """
         if not str(url).startswith(("http://", "https://")):
             raise UsageError(f"The address {url!r} is not one of a service; give one such as http://127.0.0.1:7860.")
         if token and not (token.isascii() and token.isprintable() and token == token.strip()):

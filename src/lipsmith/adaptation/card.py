@@ -56,11 +56,11 @@ class Adaptation:
     before: Mapping[str, float]
     """Figures on the held-back frames before the training."""
     after: Mapping[str, float]
-    """And of the weights that were written; those of `before` if nothing was better."""
+    """Figures of the weights that were written; those of `before` if nothing was better."""
     mouth_before: Mapping[str, float] = field(default_factory=dict)
     """Figures of the landmark generator before its training; none if the films teach nothing about speech."""
     mouth_after: Mapping[str, float] = field(default_factory=dict)
-    """And of the one that was written."""
+    """Figures of the landmark generator that was written; none if `mouth_before` has none."""
 
     @property
     def draws_better(self) -> bool:

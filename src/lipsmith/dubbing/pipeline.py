@@ -69,7 +69,7 @@ class Dubber:
 
     @property
     def precision(self) -> Precision:
-        """With which it draws: float or int8; waits until that is chosen."""
+        """The precision with which it draws, float or int8; waits until it is chosen."""
         return self._backend.precision
 
     @classmethod
@@ -103,11 +103,11 @@ class Dubber:
     ) -> Clip:
         """Find the faces of a film, a picture, or RGB frames `(H, W, 3)` in memory.
 
-        `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as 2 or "1,4". `rate`: of
-        frames in memory, in frames a second (default: 25); a file has its own, and `rate` is then a `UsageError`.
-        Frames in memory are not copied, so leave them unchanged while the clip is in use.
-        `start`, `end`: seconds of the footage used. `progress` gets frames done and their number, 0 if unknown.
-        `known`: what `write_scan` kept of that footage. Raises `InputError` if it cannot be read or shows no face.
+        `face`: largest, left or right of each shot, all, or numbers from `Clip.faces` such as 2 or "1,4".
+        `rate`: frames a second of frames in memory (default: 25). They are not copied: leave them unchanged while the
+        clip is in use. `start`, `end`: seconds of the footage used. `progress` gets frames done and their number, 0 if
+        unknown. `known`: what `write_scan` kept. Raises `InputError` for footage that cannot be read or shows no face,
+        `UsageError` for a number that no face has and for the `rate` of a file, which has its own.
         """
         options = DubOptions(face=str(face), start=start, end=end)
         source, store = open_source(video, rate, start, end), ArrayStore()

@@ -105,7 +105,7 @@ class ArrayStore:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Face:
-    """A face of one shot in its `n` frames. Points are float32 `(n, 131, 2)`."""
+    """A face of one shot, number `shot` from 0, in its `n` frames. Points are float32 `(n, 131, 2)`."""
 
     number: int
     """Number of the person, from 1, in all shots; of this face alone where people cannot be recognized."""
