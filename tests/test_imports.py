@@ -79,6 +79,13 @@ def test_a_plain_install_imports_all_names_of_the_package() -> None:
     assert run(f"{program}print(Dubber.__name__, 'adapt' in dir(lipsmith))").endswith("Dubber True\n")
 
 
+def test_only_public_names_are_offered_for_completion() -> None:
+    program = "import lipsmith.live\nprint(*(name for name in dir(lipsmith) if not name.startswith('__')))"
+    names = set(run(program).split())
+    assert {"Clip", "Dubber", "adapt", "dub", "errors", "live"} <= names
+    assert not names & {"Any", "TYPE_CHECKING", "annotations", "import_module", "modules", "os", "_HOMES"}
+
+
 def test_what_lacks_an_extra_names_it() -> None:
     modules = ["lipsmith.live.webrtc", "lipsmith.client", "lipsmith.adaptation.job"]
     failed = json.loads(run(WITHOUT_EXTRAS.format(absent={"aiortc", "httpx", "torch"}, modules=modules)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,4 +55,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module protocol leaves 
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_HOMES})
+    """The package's names and the modules that are loaded, without what this file imports for itself."""
+    own = {name for name in globals() if name.startswith("__") or f"{__name__}.{name}" in modules}
+    return sorted({*own, *__all__, *_HOMES})
