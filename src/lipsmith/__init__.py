@@ -55,6 +55,11 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module protocol leaves 
 
 
 def __dir__() -> list[str]:
-    """The package's names and the modules that are loaded, without what this file imports for itself."""
+    """The package's names and the modules that are loaded, without what this file imports for itself.
+
+    A plain install has no `adapt`: `help(lipsmith)` asks for all that is named here, and would fail.
+    """
+    from importlib.util import find_spec
+
     own = {name for name in globals() if name.startswith("__") or f"{__name__}.{name}" in modules}
-    return sorted({*own, *__all__, *_HOMES})
+    return sorted({*own, *__all__, *(["adapt"] if find_spec("torch") else [])})
