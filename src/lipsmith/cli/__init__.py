@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 VERBS = {
     "dub": "dub a video: the person in it says new speech",
-    "batch": "dub every row of a table, on this machine or on a Ray cluster",
-    "adapt": "adapt a model to one person, with minutes of training on that person's own film",
+    "batch": "dub every row of a table, here or on a Ray cluster",
+    "adapt": "adapt a model to one person, from that person's own film",
     "serve": "serve a web page and an HTTP API for dubbing",
-    "prepare": "turn footage into aligned clips for training and evaluation",
+    "prepare": "turn footage into clips for training and evaluation",
     "inspect": "draw a contact sheet of prepared clips",
-    "train landmarks": "train the landmark generator: speech to lip and jaw landmarks",
+    "train landmarks": "train the landmark generator: speech to lips and jaw",
     "train renderer": "train the renderer: landmarks and references to pictures",
     "train sync": "train the lip-sync judge",
     "train lips": "train the lip detector that the renderer's loss uses",
-    "train occlusion": "train the network that finds hands and other things before a face",
+    "train occlusion": "train the network that finds what covers a face",
     "evaluate": "evaluate a model and the baselines on prepared clips",
     "evaluate landmarks": "evaluate the landmark generator alone",
     "score": "compare the videos of any system with the real ones",
@@ -44,7 +44,7 @@ VERBS = {
     "export": "write the ONNX stages of a trained model",
     "quantize": "add 8-bit stages of the renderer, faster on CPUs with VNNI",
     "sign": "sign a result with your certificate (C2PA)",
-    "doctor": "print the information for a bug report: versions, cores, backend, models",
+    "doctor": "print what a bug report needs: versions, cores, models",
     "weights": "list models and third-party weights, found and missing",
 }
 
@@ -103,8 +103,10 @@ def help_text(prefix: str = "") -> str:
     chosen = {verb: summary for verb, summary in VERBS.items() if verb.startswith(prefix)}
     width = max(map(len, chosen))
     verbs = "\n".join(f"  {verb:{width}}  {summary}" for verb, summary in chosen.items())
+    if prefix:
+        return f"usage: lipsmith {prefix} ...\n\n{verbs}\n\n  lipsmith {prefix} ... --help   the options of a verb"
     return (
-        f"usage: lipsmith {prefix or 'VERB'} ...\n\n"
+        "usage: lipsmith VERB ...\n\n"
         "Dub a video: the same footage, with lips, chin and cheeks moving to new speech.\n\n"
         f"{verbs}\n\n"
         "  lipsmith VERB --help   the options of a verb\n"
