@@ -34,8 +34,9 @@ class Options(console.DeviceOptions, DubOptions):
     """Name or folder of the model."""
 
     on: Literal["here", "ray"] = "here"
-    """Where: here, or on the Ray cluster in RAY_ADDRESS, or one that runs on this machine, or one that is started for
-    this command. There, each of many workers takes --threads cores, by default one."""
+    """Where to dub: on this machine (here), or on a Ray cluster (ray): the one in RAY_ADDRESS, else one that runs on
+    this machine, else one that is started for this command. On a cluster, each worker takes --threads cores, by
+    default one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -35,7 +35,8 @@ class Options(console.DeviceOptions, DubOptions):
     files of the same name belong together."""
 
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT")] = None
-    """The result (.mp4, .m4v, .mov or .mkv); a folder if VIDEO or SPEECH is a folder."""
+    """The result (.mp4, .m4v, .mov or .mkv); a folder if VIDEO or SPEECH is a folder. With --pairs, a folder for the
+    results, instead of the table's folder."""
 
     list_faces: bool = False
     """List the faces of VIDEO by shot, and exit."""
