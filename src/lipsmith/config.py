@@ -1,7 +1,8 @@
-"""Reads frozen dataclasses from TOML and JSON, words for devices, and arguments; reports errors in one sentence."""
+"""Reads dataclasses from TOML and JSON, their fields' texts, devices, and arguments; reports errors in one sentence."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import math
@@ -9,9 +10,13 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import resources
+from inspect import getsource
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, Final, Literal, NamedTuple, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -34,6 +39,19 @@ class Device(NamedTuple):
     kind: DeviceKind
     number: int | None
     """Number of the GPU; None if it is not given."""
+
+
+def field_texts(cls: type) -> dict[str, str]:
+    """The docstrings of a dataclass's fields, inherited ones too, each on one line; none without the source."""
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        with suppress(OSError):
+            (declaration,) = ast.parse(dedent(getsource(base))).body
+            assert isinstance(declaration, ast.ClassDef)
+            for field, text in pairwise(declaration.body):
+                if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                    texts[ast.unparse(field.target)] = " ".join(str(ast.literal_eval(text.value)).split())
+    return texts
 
 
 def parse_device(device: str) -> Device:

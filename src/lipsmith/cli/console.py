@@ -20,7 +20,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from lipsmith.cli import printable, printable_lines
 from lipsmith.cli.tables import table as table
-from lipsmith.config import parse_device
+from lipsmith.config import field_texts, parse_device
 from lipsmith.errors import UsageError
 from lipsmith.inference.backend import MOST_THREADS
 from lipsmith.progress import Progress
@@ -84,16 +84,16 @@ def arrange(options: type[Any]) -> None:
         by = declared[option.name]
         return option.default is not MISSING, by.__module__ == __name__, by is not options, by is Common
 
-    types = get_type_hints(options, include_extras=True)  # tyro reads them again, and a hint only from them
-    unset = [option.name for option in fields(options) if option.default is None and not _has_hint(types[option.name])]
-    unset += [option.name for option in fields(options) if option.default is True]
-    silent = {name: Annotated[types[name], tyro.conf.arg(help_behavior_hint="")] for name in unset}
-    options.__annotations__ = get_annotations(options) | silent
+    texts, types = field_texts(options), get_type_hints(options, include_extras=True)  # tyro reads them again
+
+    def described(option: Field[Any]) -> Any:  # noqa: ANN401 - types have no common base
+        extras = getattr(types[option.name], "__metadata__", ())
+        has_hint = any(getattr(extra, "help_behavior_hint", None) is not None for extra in extras)
+        hint = "" if option.default is True or (option.default is None and not has_hint) else None
+        return Annotated[types[option.name], tyro.conf.arg(help=texts.get(option.name), help_behavior_hint=hint)]
+
+    options.__annotations__ = get_annotations(options) | {one.name: described(one) for one in fields(options)}
     options.__dataclass_fields__ = {option.name: option for option in sorted(fields(options), key=rank)}
-
-
-def _has_hint(kind: Any) -> bool:  # noqa: ANN401 - types have no common base
-    return any(getattr(extra, "help_behavior_hint", None) is not None for extra in getattr(kind, "__metadata__", ()))
 
 
 def tune_process() -> None:
