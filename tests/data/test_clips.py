@@ -141,7 +141,9 @@ def test_a_folder_without_clips_is_refused_with_the_remedy(tmp_path: Path) -> No
 def test_a_missing_split_and_an_unprepared_folder_give_different_errors(tmp_path: Path) -> None:
     """Preparing again would not add the split: splits come from the folders of the footage."""
     dataset.write_manifest(tmp_path, [record("a"), record("b", "val")])
-    with pytest.raises(InputError, match=r"split 'test', only of train, val; .* folders train, val and test") as error:
+    with pytest.raises(
+        InputError, match=r"split 'test', only of train, val; use one of these, or .* train, val and test"
+    ) as error:
         dataset.read_manifest(tmp_path, "test")
     assert "lipsmith prepare" not in str(error.value)
     with pytest.raises(InputError, match="split 'test'"):

@@ -101,7 +101,7 @@ def read_manifest(root: Path, *splits: str) -> list[ClipRecord]:
     for split in splits:
         if split not in found:
             raise InputError(
-                f"{root}: no clip is of the split '{split}', only of {', '.join(found)}; to split differently, sort the"
+                f"{root}: no clip is of the split '{split}', only of {', '.join(found)}; use one of these, or sort the"
                 " footage into folders train, val and test, and prepare it into another folder."
             )
     return [record for record in records if not splits or record.split in splits]
