@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from types import ModuleType
 
 import numpy as np
@@ -22,6 +23,17 @@ def test_spans_are_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     module.get_speech_timestamps, module.load_silero_vad = find, lambda: "model"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "silero_vad", module)
     assert SpeechDetector()(np.zeros(16000, np.float32)) == [(0.1, 0.25), (0.5, 1.0)]
+
+
+def test_users_see_no_advice_to_authors_of_silero(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    module = ModuleType("silero_vad")
+    module.get_speech_timestamps = None  # type: ignore[attr-defined]
+    module.load_silero_vad = lambda: warnings.warn("load is deprecated", FutureWarning, stacklevel=2)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "silero_vad", module)
+    SpeechDetector()
+    assert not recwarn.list
 
 
 def test_a_missing_silero_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

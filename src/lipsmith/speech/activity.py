@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ class SpeechDetector:
                 'silero-vad, which detects speech, is not installed: pip install ".[measure]" in the clone.'
             ) from error
         self._find: Any = silero_vad.get_speech_timestamps
-        self._model: Any = silero_vad.load_silero_vad()
+        with warnings.catch_warnings():  # it loads its model in a way that torch advises against
+            warnings.simplefilter("ignore", FutureWarning)
+            self._model: Any = silero_vad.load_silero_vad()
 
     def __call__(self, wave: NDArray[np.float32]) -> Spans:
         """Stretches of speech in samples `(n,)` at 16 kHz in [-1, 1], with the detector's default settings."""
