@@ -98,6 +98,8 @@ def read_frames(
     *,
     as_filmed: bool,
 ) -> Iterator[Frame]: ...
+
+
 def read_frames(
     path: Path | str,
     start: float = 0.0,

@@ -82,7 +82,8 @@ class VideoWriter:
             end: end of the last frame in seconds; None for one interval of `rate`.
             cut, chapters: whether the sound, too, ends at `end`; parts of the film to name.
             language: of the sound, in three letters of ISO 639-2; None for that of its file.
-            crf, overwrite: x264's quality, 0 (lossless) to 51; whether an existing file is replaced at the end.
+            crf: x264's quality, 0 (lossless) to 51.
+            overwrite: whether an existing file is replaced at the end.
             part_of: the film to which another writer will `append` this one; messages name it.
 
         Raises:
@@ -248,8 +249,7 @@ class VideoWriter:
         if self._sound is None or self._audio is None:
             return
         while self._samples_written < until * self._sound.rate:
-            block = next(self._sound.blocks, None)
-            if block is None:
+            if (block := next(self._sound.blocks, None)) is None:
                 break
             self._container.mux(self._audio.encode(to_frame(block, self._sound.rate, self._samples_written)))
             self._samples_written += block.shape[1]
