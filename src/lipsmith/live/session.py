@@ -23,17 +23,14 @@ from lipsmith.dubbing.paste.composite import Compositor
 from lipsmith.dubbing.pipeline import Clip
 from lipsmith.errors import UsageError
 from lipsmith.live.features import LOOK_AHEAD, SpeechFeatures
-from lipsmith.live.footage import Image, LoopedFootage, frame_rate, skip
+from lipsmith.live.footage import Image, LoopedFootage, Playback, frame_rate
 from lipsmith.live.mouth import Leaders, LiveMouth
 from lipsmith.live.sound import SoundQueue, Wave, as_mono
 from lipsmith.media.sound import Resampler
-from lipsmith.progress import prefetch
 from lipsmith.speech.mel import SAMPLE_RATE
 
 _LOG = logging.getLogger(__name__)
 
-_DECODED_AHEAD: Final = 16
-"""Source frames that are decoded in advance."""
 _MOST_AT_ONCE: Final = 2
 """Frames that are rendered in parallel."""
 _POLL_INTERVAL: Final = 0.05  # seconds between checks whether the session was closed
@@ -202,7 +199,7 @@ class Live:
     def _frames(self) -> Iterator[LiveFrame]:
         with ExitStack() as stack:
             footage = stack.enter_context(LoopedFootage(self._clip))
-            images = stack.enter_context(closing(prefetch(footage.images(), _DECODED_AHEAD)))
+            images = stack.enter_context(closing(Playback(footage)))
             pool = stack.enter_context(ThreadPoolExecutor(_MOST_AT_ONCE, "lipsmith-live"))
             mouths = [
                 LiveMouth(self._clip.backend, self._clip.config, face, footage, 1 / self.frame_rate)
@@ -210,18 +207,15 @@ class Live:
             ]
             yield from self._render(mouths, images, pool)
 
-    def _render(
-        self, mouths: list[LiveMouth], images: Iterator[Image], pool: ThreadPoolExecutor
-    ) -> Iterator[LiveFrame]:
+    def _render(self, mouths: list[LiveMouth], images: Playback, pool: ThreadPoolExecutor) -> Iterator[LiveFrame]:
         compositors: defaultdict[int, Compositor] = defaultdict(Compositor)
         leaders = Leaders()
         pending: deque[_PendingFrame] = deque()
-        start, next_image, number = self._clock.now(), 0, 0
+        start, number = self._clock.now(), 0
         while (due := self._next_due(start, number)) is not None:
             self._count_skipped(due - number)
-            image = skip(images, due - next_image)
-            pending.append(self._submit(due, mouths, image, pool))
-            number = next_image = due + 1
+            pending.append(self._submit(due, mouths, images.image(due), pool))
+            number = due + 1
             # A frame is pasted while the next one is rendered; a late session renders two at a time.
             while len(pending) > (_MOST_AT_ONCE if self._is_late(start, due) else 1):
                 yield self._finish(pending.popleft(), compositors, leaders)
