@@ -67,6 +67,30 @@ def test_a_shortened_pause_keeps_a_fifth_of_a_second() -> None:
     assert queue.waiting == 300
 
 
+def test_a_pause_with_the_noise_of_a_room_is_shortened_and_soft_speech_is_not() -> None:
+    random = np.random.default_rng(0)
+    for level, left in ((0.014, 300), (0.05, 2100)):
+        queue = SoundQueue(RATE, 0.0, most_behind=0.1)
+        loud = np.full(100, 0.5, np.float32)
+        queue.push(np.r_[loud, random.uniform(-level, level, 2000), loud].astype(np.float32), RATE)
+        queue.read_ahead(100, 100)
+        queue.take(100)
+        queue.read_ahead(1, 1)
+        assert queue.waiting == pytest.approx(left, abs=10)
+
+
+def test_soft_speech_long_after_loud_speech_is_no_noise() -> None:
+    queue, soft = SoundQueue(RATE, 0.0, most_behind=0.1), np.tile(np.array([0.01, -0.01], np.float32), RATE // 2)
+    queue.push(np.full(100, 1.0, np.float32), RATE)
+    played(queue, 120)
+    for _ in range(60):
+        queue.push(soft, RATE)
+        played(queue, RATE)
+    queue.push(np.tile(soft, 2), RATE)
+    queue.read_ahead(1, 1)
+    assert queue.waiting == 2000
+
+
 def test_samples_are_read_ahead_of_playback() -> None:
     queue = SoundQueue(RATE, 0.2)
     queue.push(ramp(1000), RATE)

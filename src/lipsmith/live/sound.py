@@ -18,6 +18,9 @@ Wave = NDArray[np.float32]
 MIN_RATE: Final = 4000
 """Lowest sample rate that is accepted, in Hz."""
 _SILENCE_LEVEL: Final = 1e-3
+_NOISE: Final = 0.03
+"""Level up to which sound counts as the noise of a room, as a share of the loudest speech before it."""
+_HALF_LIFE: Final = 20.0  # seconds after which the loudest speech counts half
 _MIN_PAUSE: Final = 0.2  # seconds that a shortened pause keeps
 
 
@@ -36,7 +39,7 @@ class SoundQueue:
         self._unread = 0
         self._read = np.zeros(0, np.float32)
         self._resampler: Resampler | None = None
-        self._speaking = False
+        self._speaking, self._loudest = False, 0.0
 
     @property
     def waiting(self) -> int:
@@ -104,7 +107,11 @@ class SoundQueue:
 
     def _add(self, samples: Wave) -> None:
         samples = np.ascontiguousarray(samples, np.float32)
-        self._chunks.extend(samples[start : start + self.rate] for start in range(0, len(samples), self.rate))
+        for start in range(0, len(samples), self.rate):
+            chunk = samples[start : start + self.rate]
+            earlier = self._loudest * 0.5 ** (len(chunk) / (_HALF_LIFE * self.rate))
+            self._loudest = max(float(np.abs(chunk).max()), earlier)
+            self._chunks.append(chunk)
         self._unread += len(samples)
 
     def _shorten_pause(self) -> None:
@@ -122,9 +129,9 @@ class SoundQueue:
 
     def _silent(self) -> int:
         """Number of silent samples at the front of the queue; reads no further, because hours may be queued."""
-        count = 0
+        count, level = 0, max(_SILENCE_LEVEL, _NOISE * self._loudest)
         for chunk in self._chunks:
-            audible = np.abs(chunk) > _SILENCE_LEVEL
+            audible = np.abs(chunk) > level
             if audible.any():
                 return count + int(audible.argmax())
             count += len(chunk)
