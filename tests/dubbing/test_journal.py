@@ -83,7 +83,7 @@ def test_results_of_a_complete_batch_are_skipped_when_a_job_is_added(
     assert run(jobs[:2])[0] == ["1.mp4", "2.mp4"]
     with caplog.at_level(logging.INFO):
         assert run(jobs) == (list(OUTPUTS), 5)
-    assert "2 of 3 results exist and are newer" in caplog.text
+    assert "Results that exist and are newer than their films and speech: 2 of 3" in caplog.text
     assert hidden(tmp_path) == []
 
 

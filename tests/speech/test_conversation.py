@@ -81,7 +81,7 @@ def test_each_face_has_its_speech_and_the_sound_is_the_sum() -> None:
 def test_a_speech_that_loses_its_end_is_named(caplog: pytest.LogCaptureFixture, end: float | None, cut: bool) -> None:
     with caplog.at_level(logging.INFO):
         said = converse([Turn(1, WAVE, 0, end), Turn(2, WAVE)])
-    assert ("1 of 2 speeches are longer than their turns and are cut: samples" in caplog.text) == cut
+    assert ("Speeches longer than their turns, which are cut: 1 of 2 (samples)" in caplog.text) == cut
     assert said.voices[1].mel.shape == said.voices[2].mel.shape
 
 

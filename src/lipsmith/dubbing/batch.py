@@ -26,8 +26,8 @@ _LOG = logging.getLogger(__name__)
 
 _NAMED: Final = 5  # files in a log line
 _KEPT: Final = (
-    "%d of %d results exist and are newer than their films and speech; they are skipped, whatever the options are. "
-    "Add --overwrite to make them again."
+    "Results that exist and are newer than their films and speech: %d of %d. They are skipped, whatever the options "
+    "are; add --overwrite to make them again."
 )
 
 
@@ -189,7 +189,7 @@ def _present(jobs: Sequence[Job], noted: Noted) -> set[Job]:
     """The jobs whose results need not be made; a log line says how many, and why."""
     made = {job for job in jobs if noted.is_done(job)}
     if made:
-        _LOG.info("%d of %d results are there from before; the batch continues.", len(made), len(jobs))
+        _LOG.info("Results from before: %d of %d; the batch continues.", len(made), len(jobs))
     kept = {job for job in jobs if job not in made and noted.is_kept(job)}
     if kept:
         _LOG.info(_KEPT, len(kept), len(jobs))

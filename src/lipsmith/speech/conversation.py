@@ -136,7 +136,7 @@ def _warn_of_cuts(loaded: Sequence[_LoadedTurn]) -> None:
     """Log which speeches lose their end."""
     if cut := [str(one.turn.file or "samples") for one in loaded if one.part.is_cut]:
         names = ", ".join(cut[:_NAMED]) + (", ..." if len(cut) > _NAMED else "")
-        _LOG.info("%d of %d speeches are longer than their turns and are cut: %s", len(cut), len(loaded), names)
+        _LOG.info("Speeches longer than their turns, which are cut: %d of %d (%s)", len(cut), len(loaded), names)
 
 
 def _check_overlaps(loaded: Sequence[_LoadedTurn]) -> None:
