@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from lipsmith.errors import UsageError, WeightsError
 from lipsmith.inference import onnx as onnx_backend
 from lipsmith.inference.backend import Backend
-from lipsmith.inference.model_folder import ModelFolder, load_backend
-from lipsmith.inference.onnx import INT8, OnnxBackend, is_faster, multiplies_exactly, open_session
+from lipsmith.inference.model_folder import SHIPPED, ModelFolder, load_backend
+from lipsmith.inference.onnx import INT8, OnnxBackend, is_faster, open_session
 
 
 def stage(path: Path, operator: str) -> None:
@@ -55,31 +55,27 @@ def test_a_model_in_another_process_is_to_be_loaded_there(folder: Path) -> None:
         pickle.dumps(OnnxBackend(folder, "cpu"))
 
 
-@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="only Linux lists the features of its processor")
-def test_products_of_8_bits_are_exact_with_vnni_only() -> None:
-    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    if "avx2" not in flags:
-        pytest.skip("the features of this processor have other names")
-    assert multiplies_exactly() == (not flags.isdisjoint({"avx512_vnni", "avx_vnni"}))
+@pytest.mark.parametrize("file", INT8.values())
+def test_two_products_of_shipped_8_bit_weights_fit_16_bits(file: str) -> None:
+    tensors = [numpy_helper.to_array(tensor) for tensor in onnx.load(SHIPPED / "fast" / file).graph.initializer]
+    weights = [tensor for tensor in tensors if tensor.dtype == np.int8 and tensor.ndim == 4]
+    assert len(weights) > 10
+    most = max(int(abs(tensor.astype(int)).max()) for tensor in weights)
+    assert 2 * 255 * most <= np.iinfo(np.int16).max
 
 
-@pytest.mark.parametrize(("exact", "faster"), [(True, True), (True, False), (False, True)])
-def test_auto_selects_int8_if_it_is_exact_and_faster(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, exact: bool, faster: bool
-) -> None:
-    monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: exact)
+@pytest.mark.parametrize("faster", [True, False])
+def test_auto_selects_int8_if_it_is_faster(folder: Path, monkeypatch: pytest.MonkeyPatch, faster: bool) -> None:
     monkeypatch.setattr(onnx_backend, "is_faster", lambda one, other: faster)
     backend = load_backend(ModelFolder(folder, {}), "cpu", 1, "auto")
-    taken = exact and faster
-    assert drawn(backend) == (2 if taken else 4)
-    assert backend.name.endswith("int8" if taken else "float")
+    assert drawn(backend) == (2 if faster else 4)
+    assert backend.name.endswith("int8" if faster else "float")
 
 
 def test_precisions_are_measured_once_a_process_until_the_model_changes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = [True, False]
-    monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: True)
     monkeypatch.setattr(onnx_backend, "is_faster", lambda one, other: answers.pop(0))
     assert [drawn(OnnxBackend(folder, "cpu", precision="auto")) for _ in range(2)] == [2, 2]
     os.utime(folder / INT8["align"], (0, 0))
@@ -93,17 +89,15 @@ def test_a_requested_precision_is_used(folder: Path, precision: Any, expected: i
     assert drawn(OnnxBackend(folder, "cpu", precision=precision)) == expected
 
 
-def test_a_model_without_an_8_bit_stage_uses_float(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_without_an_8_bit_stage_uses_float(folder: Path) -> None:
     (folder / INT8["paint"]).unlink()
-    monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: True)
     assert drawn(OnnxBackend(folder, "cpu", precision="auto")) == 4
     with pytest.raises(UsageError, match="lipsmith quantize"):
         OnnxBackend(folder, "cpu", precision="int8")
 
 
-def test_a_damaged_8_bit_stage_is_reported_once_it_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_8_bit_stage_is_reported_once_it_is_needed(folder: Path) -> None:
     (folder / INT8["paint"]).write_bytes(b"no stage")
-    monkeypatch.setattr(onnx_backend, "multiplies_exactly", lambda: True)
     backend = OnnxBackend(folder, "cpu", precision="auto")
     with pytest.raises(WeightsError, match=r"paint\.int8\.onnx"):
         drawn(backend)

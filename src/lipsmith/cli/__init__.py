@@ -42,7 +42,7 @@ VERBS = {
     "sync": "find the audio-video offset of a video",
     "cost": "count parameters and operations of a model",
     "export": "write the ONNX stages of a trained model",
-    "quantize": "add 8-bit stages of the renderer, faster on CPUs with VNNI",
+    "quantize": "add 8-bit stages of the renderer, faster on most CPUs",
     "sign": "sign a result with your certificate (C2PA)",
     "doctor": "print what a bug report needs: versions, cores, models",
     "weights": "list models and third-party weights, found and missing",

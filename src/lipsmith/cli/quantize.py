@@ -1,4 +1,4 @@
-"""Add 8-bit stages of the renderer to a model; `dub` uses them on CPUs with VNNI and on ARM, where they are faster."""
+"""Add 8-bit stages of the renderer to a model; `dub` uses them on CPUs that run them faster."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class DubOptions:
     """Language of the speech in three letters (ISO 639-2), such as eng, for the metadata of the sound."""
 
     precision: Precision = "auto"
-    """Precision of the renderer on a CPU: float, int8, or auto (int8 if it is faster, on CPUs with VNNI and on ARM)."""
+    """Precision of the renderer on a CPU: float, int8, or auto (int8 if it is faster)."""
 
     resume: bool = True
     """Continue an interrupted dub, and keep finished parts until the result is complete; --no-resume does neither."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from base64 import b64decode
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from functools import cache
@@ -28,11 +27,6 @@ INT8: Final = {"align": "align.int8.onnx", "paint": "paint.int8.onnx"}
 _FREE_AXIS_SIZES: Final = {"k": 5}
 """Lengths of free axes other than 1: the references of a frame, of which the shipped renderer has this many."""
 _REPEATS: Final = 2
-_PRODUCT: Final = b64decode(
-    "CAg6YgoYCgFhCgFiEgF5Ig1NYXRNdWxJbnRlZ2VyEgFwWhUKAWESEAoOCAISCgoDEgFtCgMSAWtaFQoBYhIQCg4IAxIKCgMSAWsKAxIBbmIVCgF5"
-    "EhAKDggGEgoKAxIBbQoDEgFuQgQKABAS"
-)
-"""A stage of one operator, MatMulInteger: `y = a b` of uint8 `a` and int8 `b`."""
 _clock: Final = time.perf_counter if sys.platform == "win32" else time.thread_time
 """Windows counts the CPU time of a thread in steps of 16 ms."""
 _CUDA = "CUDAExecutionProvider"
@@ -40,18 +34,6 @@ _CPU = "CPUExecutionProvider"
 _PAINT = "paint"
 _MEASURED: dict[tuple[Path, int], Precision] = {}
 """The faster precision by an 8-bit stage's path and time of change: it is measured once a process."""
-
-
-def multiplies_exactly() -> bool:
-    """Whether 8-bit products are exact here: with VNNI and on ARM they are added in 32 bits.
-
-    Older CPUs add them in 16 bits, which can overflow and is hardly faster than float.
-    """
-    given = {"a": np.full((8, 8), 255, np.uint8), "b": np.full((8, 8), 127, np.int8)}
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    (product,) = ort.InferenceSession(_PRODUCT, options, providers=[_CPU]).run(None, given)
-    return bool((product == 8 * 255 * 127).all())
 
 
 def is_faster(some: Any, other: Any) -> bool:  # noqa: ANN401 - onnxruntime carries no types
@@ -87,7 +69,7 @@ class OnnxBackend:
     """One inference session per `<stage>.onnx`, created when the stage first runs.
 
     Several threads may call it, each of which draws frames of its own. `precision` of the stages in `INT8`: float,
-    int8, or auto (int8 if it is exact here, and faster). Raises `UsageError` if a named device or int8 is unavailable;
+    int8, or auto (int8 if it is faster). Raises `UsageError` if a named device or int8 is unavailable;
     the device auto falls back to the CPU.
     """
 
@@ -149,7 +131,7 @@ class OnnxBackend:
             raise UsageError(
                 f"Precision int8 runs on a CPU and needs {missing or paths[0]} (`lipsmith quantize`); use float."
             )
-        if precision == "float" or not available or (precision == "auto" and not multiplies_exactly()):
+        if precision == "float" or not available:
             self._chosen.set_result("float")
             self._log_choice()
         else:

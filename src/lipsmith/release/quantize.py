@@ -2,6 +2,7 @@
 `val`.
 
 Only convolutions, with their ReLUs, are 8-bit (static; unsigned activations, signed weights with a scale per channel).
+Weights have seven bits: CPUs without VNNI add two products in 16 bits, which would overflow with eight.
 Convolutions that output the flow or the picture, or whose inputs have very different ranges, stay float, as do all
 warps and sums.
 """
@@ -219,6 +220,7 @@ def _write(stage: Path, inputs: list[Inputs], out: Path) -> None:
             op_types_to_quantize=["Conv", "Relu"],
             nodes_to_exclude=_kept_float(folded),
             per_channel=True,
+            reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
