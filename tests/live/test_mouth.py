@@ -116,7 +116,7 @@ def drawn(number: int, weights: tuple[float, float], references: tuple[int, int]
     """Return a frame with one face, whose two references have these `weights` inside the mouth."""
     none, image = np.zeros(0, np.float32), np.zeros((8, 8, 3), np.uint8)
     placed, within = Placed(none, none, none, none, none, none), np.array(weights, np.float32)
-    detail = Detail([], placed, none, none, np.array(references), within, int(within.argmax()))
+    detail = Detail([], placed, none, none, np.array(references), within, int(within.argmax()), None)
     return DrawnFrame(number, image, [DrawnFace(image, none, image, none, detail, None)])
 
 

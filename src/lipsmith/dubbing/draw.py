@@ -176,7 +176,7 @@ def _drawn(backend: Backend, references: References, mouth: MouthTrack, targets:
     lent: Sequence[Detail | None] = [None] * len(targets)
     if references.native is not None:
         near = nearby(places, mouth.begins[places])
-        lent = details(references.native, drawing, chosen, points, near)
+        lent = details(references.native, drawing, chosen, points, near, references.line_depth)
     covers = occlusions(clear, drawing.images) if references.understood else [None] * len(targets)
     return [_drawn_face(references, *one) for one in zip(targets, drawing.images, points, lent, covers, strict=True)]
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.composite import soft_mask
+from lipsmith.dubbing.paste.shut_lips import line_depth
 from lipsmith.dubbing.scan import Face
 from lipsmith.face.captions import inpainted
 from lipsmith.face.landmarks import Floats, draw_sketches, parts
@@ -51,6 +52,8 @@ class References:
     """Encoded by the networks."""
     native: Callable[[int], Image] | None
     """The `NativeCrops` by their rank, each cut when it is first needed; None if they add no detail."""
+    line_depth: float | None
+    """`lipsmith.dubbing.paste.shut_lips.line_depth`; None without native crops that show the line."""
     appearance: Appearance
     covered: NDArray[np.bool_]
     """(R,) whether something lies before the face."""
@@ -90,9 +93,11 @@ class EncodedFaces:
             free = uncovered(images, covers)
             encoded = replace(encode_face(self.backend, free, points, face.pool_still, face.lips), covers=covers)
             native = native and partial(_native, native, free, covers)
+        native = native and cache(native)
         return References(
             encoded,
-            cache(native) if native else None,
+            native,
+            line_depth(native, points) if native else None,
             look,
             np.asarray(covers.any((1, 2, 3))),
             understood,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lipsmith.dubbing.mouth import nearby
 from lipsmith.dubbing.paste.detail import Detail, Region, details, presharpened, with_detail
+from lipsmith.dubbing.paste.shut_lips import line_depth
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
 from lipsmith.face.references import choose_landmarks, choose_pool, costs, nearest
@@ -65,6 +66,7 @@ class ModelSystem:
         side, size, pool = task.images.shape[1], self.size, self._pool(task)
         small = replace(task, images=resized(task.images, size), upper=resized(task.upper, size))
         native = [presharpened(task.images[frame]) for frame in pool]
+        depth = line_depth(native.__getitem__, task.landmarks[pool])
         chosen = self._chosen(task, pool)
         crops: list[NDArray[np.uint8]] = []
         enlarged = Region(_enlarging(size, side), side, side, size)
@@ -74,7 +76,7 @@ class ModelSystem:
             lent: Sequence[Detail | None] = [None] * len(places)
             if self._detail:
                 near = nearby(places, np.zeros_like(places))
-                lent = details(native.__getitem__, drawing, chosen[places], task.points[places], near)
+                lent = details(native.__getitem__, drawing, chosen[places], task.points[places], near, depth)
             for number, drawn, detail in zip(places, drawing.images, lent, strict=True):
                 if detail is not None:
                     crop = with_detail(drawn.astype(np.float32), detail, enlarged, everywhere)

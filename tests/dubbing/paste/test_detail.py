@@ -56,7 +56,7 @@ def detail(
     placed = Placed(flow, flow, positions, upper, np.ones(upper.shape[2:], np.float32), share)
     pictures = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA), np.uint8) for picture in pictures]
     ranks = np.arange(len(pictures))
-    return Detail(pictures, placed, share, inside, ranks, np.ones(len(pictures), np.float32), leader)
+    return Detail(pictures, placed, share, inside, ranks, np.ones(len(pictures), np.float32), leader, None)
 
 
 def still(count: int) -> NDArray[np.float32]:
@@ -190,7 +190,7 @@ def leaders(weights: NDArray[np.float32], references: list[list[int]], begins: l
     share = np.ones((1, 1, ROWS // 4, SIZE // 4), np.float32) * weights[..., None, None]
     drawing = Drawing(np.zeros((count, SIZE, SIZE, 3), np.uint8), placed, share)
     chosen, points = np.array(references), np.stack([opened(0.3)] * count)
-    found = details(texture, drawing, chosen, points, nearby(np.arange(count), np.array(begins)))
+    found = details(texture, drawing, chosen, points, nearby(np.arange(count), np.array(begins)), None)
     assert all((one.pictures[0] == texture(row[0])).all() for one, row in zip(found, references, strict=True))
     return [row[one.leader] for one, row in zip(found, references, strict=True)]
 
@@ -202,7 +202,7 @@ def test_the_reference_with_most_weight_inside_the_mouth_leads() -> None:
     share[0, 2, :, 14:18] = 0.7
     flow = still(3)[None]
     drawing = Drawing(np.zeros((1, SIZE, SIZE, 3), np.uint8), Placed(flow, flow, flow, flow, flow, flow), share)
-    (found,) = details(texture, drawing, np.array([[4, 8, 6]]), opened(0.2)[None], np.ones((1, 1), np.float32))
+    (found,) = details(texture, drawing, np.array([[4, 8, 6]]), opened(0.2)[None], np.ones((1, 1), np.float32), None)
     assert found.leader == 2
     assert found.inside[round(0.7 * SIZE), SIZE // 2] > 0.9
 

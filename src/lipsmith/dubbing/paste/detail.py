@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.dubbing.paste.shut_lips import LipLine, lip_line, with_line
 from lipsmith.face.crop import crop_image, crop_side
 from lipsmith.face.landmarks import Floats, Rows, inside_mouth
 from lipsmith.face.references import decoded
@@ -59,6 +60,7 @@ class Detail:
     """(k,): weight of each one's detail inside the mouth."""
     leader: int
     """Rank of the one that lends all detail there."""
+    line: LipLine | None
     contrast: float = 1.0
     """Share of the references' contrast that the frame has; less than 1 in a fade."""
 
@@ -69,19 +71,21 @@ def details(
     references: NDArray[np.intp],
     points: Floats,
     nearby: NDArray[np.float32],
+    depth: float | None,
 ) -> list[Detail]:
     """What the references lend n frames that are drawn together.
 
     `native`: the native crop of a reference from `TOP` down, `presharpened`; `references`: `(n, k)`, those of each
     frame; `points`: `(n, 131, 2)`, crop units, as rendered; `nearby`: `(n, n)`, how much each frame counts in the mean
-    around each.
+    around each; `depth`: the `line_depth` of the references.
     """
     inside = [inside_mouth(of_frame, drawing.images.shape[1]) for of_frame in points]
     within = np.stack([_weights(share, where) for share, where in zip(drawing.share, inside, strict=True)])
-    leading = leaders(within, references, nearby).tolist()
-    pictures = [[native(one) for one in used] for used in references.tolist()]
+    first = leaders(within, references, nearby).tolist()
+    crops = [[native(one) for one in used] for used in references.tolist()]
+    line = [lip_line(of_frame, depth) for of_frame in points]
     return [
-        Detail(pictures[n], drawing.placed.of(n), drawing.share[n], inside[n], references[n], within[n], leading[n])
+        Detail(crops[n], drawing.placed.of(n), drawing.share[n], inside[n], references[n], within[n], first[n], line[n])
         for n in range(len(references))
     ]
 
@@ -197,7 +201,8 @@ def with_detail(
     `drawn`: the crop's last rows, `(rows, S, 3)`; `mask`: `(S, S)` in [0, 1], where in the crop the detail is visible.
     """
     lower = _lent(detail, region, mask)
-    return np.asarray(cv2.add(lower, _correction(drawn, lower, region, detail.inside)), np.float32)
+    image = np.asarray(cv2.add(lower, _correction(drawn, lower, region, detail.inside)), np.float32)
+    return with_line(image, detail.line, detail.contrast, region.to_crop, region.side)
 
 
 def _lent(detail: Detail, region: Region, mask: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -211,9 +216,7 @@ def _lent(detail: Detail, region: Region, mask: NDArray[np.float32]) -> NDArray[
         # In single precision, which takes OpenCV half as long as 8 bits.
         lent = np.asarray(cv2.blendLinear(lent, _both_lips(detail, rank, above, region), total, share), np.float32)
         total += share
-    lower = np.asarray(cv2.cvtColor(lent, cv2.COLOR_RGBA2RGB), np.float32)
-    lower *= np.float32(detail.contrast)
-    return lower
+    return np.asarray(cv2.cvtColor(lent, cv2.COLOR_RGBA2RGB) * np.float32(detail.contrast), np.float32)
 
 
 def _correction(
