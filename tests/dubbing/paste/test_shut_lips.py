@@ -81,6 +81,17 @@ def test_in_a_fade_the_line_fades() -> None:
     assert found(drawn(lips(5), 40, mouth(), contrast=0.5)) == pytest.approx(20, abs=5)
 
 
+@pytest.mark.parametrize("rows", [slice(0, 90), slice(0, 184), slice(184, 256)])
+def test_a_part_of_the_face_without_some_of_the_lips_can_be_drawn(rows: slice) -> None:
+    """At the edge of a film."""
+    image = lips(10)[rows]
+    to_crop = np.array([[0.5, 0, -0.25], [0, 0.5, rows.start / 2 - 0.25]])
+    result = with_line(image, LipLine(mouth(), 40), 1.0, to_crop, 128)
+    whole = drawn(lips(10), 40, mouth())[rows]
+    assert result.shape == image.shape
+    assert np.abs(result - whole)[4:-4].max() < 15
+
+
 def native(depth: float, side: int = 256) -> NDArray[np.uint8]:
     """The last rows of a native crop, of four channels."""
     return np.asarray(cv2.cvtColor(lips(depth, side)[side // 2 :].astype(np.uint8), cv2.COLOR_RGB2RGBA), np.uint8)

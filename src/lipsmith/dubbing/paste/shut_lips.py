@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -95,14 +95,21 @@ def with_line(
     missing = np.clip(contrast * line.depth - depths, 0, _MOST) * _ENDS * share
     if missing.max() < 1:
         return image
-    drawn = np.zeros(image.shape[:2], np.float32)
-    vertices = np.round(path * (1 << _FRACTION_BITS)).astype(int).tolist()
+    deviation = _DEVIATION * side / float(np.hypot(*to_crop[:, 0]))
+    limit, margin = image.shape[1::-1], 4 * deviation + 2
+    left, top = np.clip(path.min(0) - margin, 0, limit).astype(int).tolist()
+    right, bottom = np.clip(path.max(0) + margin, 0, limit).astype(int).tolist()
+    if left >= right or top >= bottom:
+        return image
+    drawn = np.zeros((bottom - top, right - left), np.float32)
+    vertices = np.round((path - (left, top)) * (1 << _FRACTION_BITS)).astype(int).tolist()
     for begin, end, level in zip(vertices, vertices[1:], (missing[1:] + missing[:-1]) / 2, strict=False):
         cv2.line(drawn, begin, end, float(level), 1, cv2.LINE_AA, _FRACTION_BITS)
-    deviation = _DEVIATION * side / float(np.hypot(*to_crop[:, 0]))
     drawn = cv2.GaussianBlur(drawn, (0, 0), deviation) * max(1.0, deviation * np.sqrt(2 * np.pi))
-    kept = 1 - np.clip(drawn / np.maximum(image[..., 0], _DARK), 0, 0.9)
-    return np.asarray(image * kept[..., None], np.float32)
+    result = image.copy()
+    part = result[top:bottom, left:right]
+    part *= 1 - np.clip(drawn / np.maximum(part[..., 0], _DARK), 0, 0.9)[..., None]
+    return result
 
 
 def _depth(crop: NDArray[np.uint8], points: Floats) -> float:
@@ -127,8 +134,9 @@ def _seen(image: NDArray[np.uint8] | NDArray[np.float32], middle: NDArray[np.flo
     centers = np.stack([np.interp(_COLUMNS, known, middle[:, axis]) for axis in (0, 1)], 1)
     offsets = np.linspace(-_REACH, _REACH, _ROWS)
     places = (centers[:, None] + offsets[None, :, None] * across).astype(np.float32)
-    red: NDArray[Any] = np.ascontiguousarray(image[..., 0])
-    rows = cv2.remap(red, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    rows = cv2.remap(
+        cv2.extractChannel(image, 0), places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     rows = rows.astype(np.float32)
     near = slice(_ROWS // 2 - _STRAY, _ROWS // 2 + _STRAY + 1)
     darkest = near.start + (rows[:, near] + _LEVEL * np.abs(np.arange(-_STRAY, _STRAY + 1))).argmin(1)
