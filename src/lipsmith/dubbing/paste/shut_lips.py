@@ -26,7 +26,8 @@ _DEVIATION: Final = 0.4 / 128
 """Half of the line's width, as a share of the crop's side."""
 _COLUMNS: Final = np.linspace(0.12, 0.88, 25, dtype=np.float32)
 """Where the line is looked at, from corner to corner."""
-_ENDS: Final = np.minimum(1, np.minimum(np.arange(1, 26), np.arange(25, 0, -1)) / 4).astype(np.float32)
+_ENDS: Final = np.clip(np.minimum(np.arange(1, 26), np.arange(25, 0, -1)) / 4, 0, 1).astype(np.float32)
+"""It ends gradually."""
 _REACH: Final = 0.2
 """How far above and below lips are looked at, in widths of the mouth."""
 _ROWS: Final = 41
@@ -40,6 +41,7 @@ _LEVEL: Final = 0.3
 _MOST: Final = 60.0
 """Levels by which the line becomes darker, at most."""
 _DARK: Final = 40.0
+"""Darker lips are darkened by the share of lips this dark."""
 _FRACTION_BITS: Final = 4
 _UPPER, _LOWER = ranks(UPPER_INNER), ranks(LOWER_INNER)
 _CORNERS: Final = ranks((INNER_LIP[0], INNER_LIP[10]))
@@ -93,9 +95,12 @@ def with_line(
     depths, path = _seen(image, middle)
     share = np.clip((_APART - lips_apart(line.points)) / (_APART - TOUCHING), 0, 1)
     missing = np.clip(contrast * line.depth - depths, 0, _MOST) * _ENDS * share
-    if missing.max() < 1:
-        return image
     deviation = _DEVIATION * side / float(np.hypot(*to_crop[:, 0]))
+    return image if missing.max() < 1 else _darkened(image, path, missing, deviation)
+
+
+def _darkened(image: NDArray[np.float32], path: Floats, levels: Floats, deviation: float) -> NDArray[np.float32]:
+    """The image, darker by `levels` `(25,)` along a `path` `(25, 2)`, pixels, with that deviation across it."""
     limit, margin = image.shape[1::-1], 4 * deviation + 2
     left, top = np.clip(path.min(0) - margin, 0, limit).astype(int).tolist()
     right, bottom = np.clip(path.max(0) + margin, 0, limit).astype(int).tolist()
@@ -103,7 +108,7 @@ def with_line(
         return image
     drawn = np.zeros((bottom - top, right - left), np.float32)
     vertices = np.round((path - (left, top)) * (1 << _FRACTION_BITS)).astype(int).tolist()
-    for begin, end, level in zip(vertices, vertices[1:], (missing[1:] + missing[:-1]) / 2, strict=False):
+    for begin, end, level in zip(vertices, vertices[1:], (levels[1:] + levels[:-1]) / 2, strict=False):
         cv2.line(drawn, begin, end, float(level), 1, cv2.LINE_AA, _FRACTION_BITS)
     drawn = cv2.GaussianBlur(drawn, (0, 0), deviation) * max(1.0, deviation * np.sqrt(2 * np.pi))
     result = image.copy()
