@@ -65,13 +65,15 @@ def test_nothing_to_compare_gives_no_figures() -> None:
 
 def test_sync_accuracy_counts_only_what_can_be_compared() -> None:
     right = walk(SECOND, 0, 10)
-    assert sync_accuracy(right) == sync_accuracy(np.float32(0.01) * right) == (16, 16)
-    assert sync_accuracy(np.ones_like(right)) == (0, 16)
+    wrong = np.ones_like(right)
+    assert sync_accuracy([right]) == sync_accuracy([np.float32(0.01) * right]) == 1
+    assert sync_accuracy([wrong]) == 0
     # 9 late: shifts of 3..10 early are farther away than no shift; 3..10 late are all nearer.
-    assert sync_accuracy(walk(SECOND, 9, 10)) == (8, 16)
+    assert sync_accuracy([walk(SECOND, 9, 10)]) == 8 / 16
     right[:, 0] = np.nan
-    assert sync_accuracy(right) == (15, 15)
-    assert sync_accuracy(right[:-1]) == (0, 0)
+    assert sync_accuracy([right, wrong]) == 15 / (15 + 16)
+    assert sync_accuracy([right[:-1]]) == 0
+    assert sync_accuracy([right[:-1], right]) == 1
 
 
 @pytest.mark.parametrize("rate", [24, 25, 30, 50])

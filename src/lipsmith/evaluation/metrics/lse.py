@@ -8,6 +8,7 @@ compare.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,17 +84,21 @@ def figures_of(curve: NDArray[np.float64]) -> SyncFigures:
     return SyncFigures(least, float(np.nanmedian(curve)) - least, best - len(curve) // 2, curve)
 
 
-def sync_accuracy(distances: NDArray[np.float32]) -> tuple[int, int]:
-    """Compare 1 s windows in sync with the same windows 3 to 10 frames early or late; return the number of comparisons
-    in which the window in sync is nearer, and the total. Windows start every 5 frames."""
-    middle = distances.shape[1] // 2
-    columns = [middle + side * shift for shift in range(3, 11) for side in (-1, 1)]
-    starts = range(0, len(distances) - SECOND + 1, 5)
-    means = np.array([distances[start : start + SECOND].mean(0) for start in starts])
-    if not len(means):
-        return 0, 0
-    gap = means[:, columns] - means[:, middle : middle + 1]
-    return int((gap > 0).sum()), int(np.isfinite(gap).sum())
+def sync_accuracy(clips: Iterable[NDArray[np.float32]]) -> float:
+    """Share of comparisons in which a 1 s window in sync is nearer than the same window 3 to 10 frames early or late.
+
+    `clips`: distances `(W, 2R + 1)` of each. Windows start every 5 frames; 0 if nothing can be compared.
+    """
+    nearer = comparisons = 0
+    for distances in clips:
+        middle = distances.shape[1] // 2
+        columns = [middle + side * shift for shift in range(3, 11) for side in (-1, 1)]
+        for start in range(0, len(distances) - SECOND + 1, 5):
+            means = distances[start : start + SECOND].mean(0)
+            gaps = means[columns] - means[middle]
+            nearer += int((gaps > 0).sum())
+            comparisons += int(np.isfinite(gaps).sum())
+    return nearer / max(1, comparisons)
 
 
 def estimate_lags(distances: list[NDArray[np.float32]], identities: NDArray[np.intp]) -> NDArray[np.float32]:
