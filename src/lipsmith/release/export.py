@@ -97,7 +97,7 @@ def export(
         write_config(beside, config)
         # Read back, so that the rounded weights are exported.
         export_stages(load_stages(beside), mouth, face, beside)
-        write_config(beside, config)
+        write_config(beside, config)  # again, for the checksums of the stages
         for file in INT8.values():  # of the model that is replaced
             (folder / file).unlink(missing_ok=True)
 
@@ -132,11 +132,7 @@ def _require_dubbing(mouth: LandmarkConfig, face: RendererConfig) -> None:
 def export_stages(stages: Mapping[str, nn.Module], mouth: LandmarkConfig, face: RendererConfig, folder: Path) -> None:
     """Write and check `<stage>.onnx` for every stage. Raises WeightsError if one differs from torch."""
     for stage, axes in stage_axes(mouth, face).items():
-        path = folder / f"{stage}.onnx"
-        write_onnx(stages[stage], axes, OUTPUTS[stage], path)
-        strip_traces(path)
-        error = check_onnx(stages[stage], axes, path)
-        _LOG.info("%s: %.1f kB, largest difference from torch %.1e", path.name, path.stat().st_size / 1e3, error)
+        write_stage(stages[stage], axes, OUTPUTS[stage], folder / f"{stage}.onnx")
 
 
 def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
@@ -186,7 +182,15 @@ def stage_axes(mouth: LandmarkConfig, face: RendererConfig) -> dict[str, Axes]:
     }
 
 
-def write_onnx(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Path) -> None:
+def write_stage(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Path) -> None:
+    """Write and check one stage. Raises WeightsError if it differs from torch."""
+    _write_onnx(stage, axes, outputs, path)
+    _strip_traces(path)
+    error = check_onnx(stage, axes, path)
+    _LOG.info("%s: %.1f kB, largest difference from torch %.1e", path.name, path.stat().st_size / 1e3, error)
+
+
+def _write_onnx(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Path) -> None:
     """Export one stage. Free axes get different lengths other than 1, because the exporter treats 1 as fixed."""
     sizes = {"n": 2, "b": 2, "T": 5, "N": 6, "k": 3, "m": 4}
     # With PyTorch 2.7, upsampling excludes the largest integer, and a free axis that allows it is an error.
@@ -210,7 +214,7 @@ def write_onnx(stage: nn.Module, axes: Axes, outputs: tuple[str, ...], path: Pat
         )
 
 
-def strip_traces(path: Path) -> None:
+def _strip_traces(path: Path) -> None:
     """Remove the exporter's metadata from each node: stack traces with paths of this machine.
 
     Of them the nodes keep the name of the module that they are part of, such as `renderer.decoder.head.1/node_conv2d`.

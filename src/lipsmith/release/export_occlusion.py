@@ -8,7 +8,7 @@ from lipsmith.inference.model_folder import find_model, write_config
 from lipsmith.inference.occlusion import CELLS, MODEL, STAGE
 from lipsmith.inference.weights import WEIGHTS, with_weights
 from lipsmith.models.occlusion import OcclusionConfig, OcclusionNetwork, OcclusionStage
-from lipsmith.release.export import check_onnx, strip_traces, write_onnx
+from lipsmith.release.export import write_stage
 
 
 def export_occlusion(folder: Path) -> None:
@@ -19,9 +19,6 @@ def export_occlusion(folder: Path) -> None:
     model = find_model(folder.resolve())
     architecture = model.architecture(OcclusionConfig, MODEL, "an occlusion network")
     stage = OcclusionStage(with_weights(OcclusionNetwork(architecture), model.path / WEIGHTS))
-    (columns, rows), path = CELLS, model.path / STAGE
-    axes = {"pictures": ("n", 6, rows, columns)}
-    write_onnx(stage, axes, ("found",), path)
-    strip_traces(path)
-    check_onnx(stage, axes, path)
+    columns, rows = CELLS
+    write_stage(stage, {"pictures": ("n", 6, rows, columns)}, ("found",), model.path / STAGE)
     write_config(model.path, {key: value for key, value in model.config.items() if key != "files"})
