@@ -183,26 +183,23 @@ class _Reader:
 
 def compare(exact: Backend, rough: Backend, shown: list[Sample]) -> Accuracy:
     """Compare the pictures of two backends on the same frames."""
-    drawn = {
-        name: np.concatenate([sample.draw(backend) for sample in shown])
-        for name, backend in (("float", exact), ("int8", rough))
-    }
-    half = drawn["float"].shape[1] // 2
-    difference = drawn["float"][:, half:].astype(np.float32) - drawn["int8"][:, half:]
+    truth = np.concatenate([sample.truth for sample in shown])
+    wanted, found = (np.concatenate([sample.draw(backend) for sample in shown]) for backend in (exact, rough))
+    half = truth.shape[1] // 2
+    difference = wanted[:, half:].astype(np.float32) - found[:, half:]
     error = np.square(difference / 255).mean((1, 2, 3))
-    ratio = _lpips_ratio(np.concatenate([sample.truth for sample in shown]), drawn)
-    return Accuracy(float(np.mean(-10 * np.log10(np.maximum(error, 1e-10)))), ratio)
+    psnr = float(np.mean(-10 * np.log10(np.maximum(error, 1e-10))))
+    return Accuracy(psnr, _lpips_ratio(truth, wanted, found))
 
 
-def _lpips_ratio(truth: NDArray[np.uint8], pictures: dict[str, NDArray[np.uint8]]) -> float:
+def _lpips_ratio(truth: NDArray[np.uint8], exact: NDArray[np.uint8], rough: NDArray[np.uint8]) -> float:
     try:
         network = load_lpips("alexnet")
     except WeightsError as error:
         _LOG.warning("8-bit pictures are compared by PSNR alone: %s", error)
         return float("nan")
-    found = lpips(network, truth, pictures)
-    distances = [float(found[name].distances.mean()) for name in pictures]
-    return distances[1] / distances[0]
+    seen = lpips(network, truth, {"float": exact, "int8": rough})
+    return float(seen["int8"].distances.mean() / seen["float"].distances.mean())
 
 
 def _write(stage: Path, inputs: list[Inputs], out: Path) -> None:
