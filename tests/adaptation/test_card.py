@@ -32,7 +32,7 @@ def test_the_card_says_which_network_gained(step: int, mouth_step: int | None, v
     found = Adaptation(Path("anna"), 60.0, 9.5, 200, before, after, *mouth)
     assert found.is_better == bool(step or mouth_step)
     assert found.verdict.endswith(verdict)
-    card = adaptation_card(found, "anna", "fast", [Path("anna.mp4")], None, "")
+    card = adaptation_card(found, "fast", [Path("anna.mp4")], None, "")
     assert verdict in card
     assert speech in card
 

@@ -101,13 +101,13 @@ class Adaptation:
         return f"the score of the face rose by {score:.2f} {step}, though its PSNR fell by {-psnr:.2f} dB"
 
 
-def adaptation_card(found: Adaptation, name: str, base: str, films: list[Path], part: str | None, card: str) -> str:
+def adaptation_card(found: Adaptation, base: str, films: list[Path], part: str | None, card: str) -> str:
     """Markdown; `part`: the part of the renderer that was trained, None for all; `card`: of the model `base`."""
     rows = [(figure, found.before[figure], found.after[figure]) for figure in _SHOWN if figure in found.after]
     shown = [figure for figure in _SHOWN_OF_MOUTH if figure in found.mouth_after]
     mouth = [(figure, found.mouth_before[figure], found.mouth_after[figure]) for figure in shown]
     return _CARD.substitute(
-        name=name,
+        name=found.folder.name,
         base=base,
         films=", ".join(film.name for film in films),
         seconds=f"{found.seconds:.0f}",

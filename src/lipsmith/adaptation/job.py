@@ -112,7 +112,7 @@ def adapt(
         seconds = sum(clip.seconds for clip in clips)
         found = Adaptation(out, seconds, *_log_of(settings.out), after, *mouth)
         with progress_of(f"{out.name}: writing"):
-            card = adaptation_card(found, out.name, base.settings.name, given, config.train_only, _card_of(base))
+            card = adaptation_card(found, base.settings.name, given, config.train_only, _card_of(base))
             _write(found, work, base, card)
     _LOG.log(logging.INFO if found.is_better else logging.WARNING, "%s", found.verdict)
     return found
