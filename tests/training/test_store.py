@@ -36,7 +36,7 @@ def test_spans_are_consecutive() -> None:
 
 
 def test_few_ranks_are_at_most_half_and_lie_within_all() -> None:
-    first, count = few_ranks(2000, 10, generator(), torch.device("cpu"))
+    first, count = few_ranks(2000, 10, generator())
     assert count.min() == 1
     assert count.max() <= 5
     assert first.min() == 0

@@ -70,13 +70,13 @@ def pick(first: Tensor, length: Tensor, count: int, random: torch.Generator) -> 
     return first[:, None] + (share * length[:, None]).long().clamp_max(length[:, None] - 1)
 
 
-def few_ranks(rows: int, total: int, random: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+def few_ranks(rows: int, total: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """First rank and number `(rows, 1)` of successive ones among `total`: at most half of them, often a single one.
 
     Half of these lie at either end: of frames ranked by lip opening they are the most closed or the most open ones, as
     in a shot whose person is silent, or a portrait.
     """
-    few, place = torch.rand(2, rows, 1, device=device, generator=random)
+    few, place = torch.rand(2, rows, 1, device=random.device, generator=random)
     count = (total / 2 * few**3).long().clamp_min(1)
     return ((2 * place - 0.5).clamp(0, 1) * (total - count)).round().long(), count
 

@@ -248,9 +248,8 @@ def _references(
     candidates = pick(first, length, total, random)
     if count == 1:
         return _extreme(footage, candidates, random)
-    device = first.device
-    scarce = torch.rand(len(first), 1, device=device, generator=random) < share
-    begin, few = few_ranks(len(first), total, random, device)
+    scarce = torch.rand(len(first), 1, device=first.device, generator=random) < share
+    begin, few = few_ranks(len(first), total, random)
     places = even_ranks(torch.where(scarce, begin, 0), torch.where(scarce, few, total), count)
     return candidates.gather(1, footage.openings[candidates].argsort(dim=1).gather(1, places))
 

@@ -28,8 +28,10 @@ from lipsmith.speech.mel import mel_windows
 from lipsmith.training.renderer.config import PictureTraining
 from lipsmith.training.store import Spans, end_to_end, even_ranks, few_ranks, make_spans, pick, read_ahead
 
-MIN_SPLIT_FRAMES: Final = 16  # frames; minimum length of a clip to be split in two
+MIN_SPLIT_FRAMES: Final = 16
+"""Minimum frames of a clip to be split in two."""
 TRUE, MOVED = 0, 1
+"""The variants of a frame's points: as tracked, and with the errors of predictions in the content."""
 _NEVER: Final = 1e3
 
 
@@ -105,7 +107,10 @@ class Footage:
         return replace(self.spans, first=self.spans.first + low, length=high - low, weights=weights)
 
     def pictures(self, frames: Tensor, variant: Tensor | int = TRUE, context: int = 0) -> Pictures:
-        """Frames `(...)` by number; with `context`, also the sketches of that many neighbors on either side."""
+        """Frames `(...)` by number; with `context`, also the sketches of that many neighbors on either side.
+
+        `variant`: of points and sketches, TRUE or MOVED, for all frames or for each `(...)`.
+        """
         offsets = torch.arange(-context, context + 1, device=frames.device)
         around = self.spans.clamp(frames[..., None] + offsets, self.spans.clip_of(frames)[..., None])
         which = variant[..., None] if isinstance(variant, Tensor) else variant
@@ -150,11 +155,11 @@ class Footage:
 
     def _scarce(self, shown: Tensor, lips: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """References `(B, R)` and lips `(B, m)`; in a `share` of the clips, of few mouths or one, all open alike."""
-        (clips, total), device = shown.shape, shown.device
-        scarce = torch.rand(clips, 1, device=device, generator=generator) < share
-        first, count = few_ranks(clips, total, generator, device)
+        clips, total = shown.shape
+        scarce = torch.rand(clips, 1, device=shown.device, generator=generator) < share
+        first, count = few_ranks(clips, total, generator)
         ranked = shown.gather(1, self.openings[shown].argsort(1))
-        few = ranked.gather(1, first + torch.arange(total, device=device) % count)
+        few = ranked.gather(1, first + torch.arange(total, device=shown.device) % count)
         spread = ranked.gather(1, even_ranks(first, count, lips.shape[1]))
         return torch.where(scarce, few, shown), torch.where(scarce, spread, lips)
 
