@@ -141,7 +141,7 @@ class ModelSystem:
 
 
 def resized(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Pictures `(F, S, S, 3)` downscaled to `(F, side, side, 3)` by area means."""
+    """Pictures `(F, S, S, 3)` downscaled to `(F, side, side, 3)` by area means; the same pictures if `side` is S."""
     return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
 
 

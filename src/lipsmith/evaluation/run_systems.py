@@ -70,7 +70,7 @@ class IplapSystem:
         """Crops `(T, S, S, 3)`, generated at the network's size."""
         size, side = self._network.config.face_size, task.images.shape[1]
         pool = ranked(task, self._network.config.ranks)
-        images, upper = (resized(each, size) if side != size else each for each in (task.images[pool], task.upper))
+        images, upper = resized(task.images[pool], size), resized(task.upper, size)
         drawn = draw_sketches(task.landmarks[pool], size)[..., None]
         encoded = self._network.encode(*(self._tensor(planes(each))[None] for each in (images, drawn)))
         chosen = torch.from_numpy(_without_own(task, pool)).to(self._device)
@@ -175,6 +175,4 @@ def _nearest_pose(task: ReconstructionTask) -> NDArray[np.intp]:
 
 
 def _enlarged(crops: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    if crops.shape[1] == side:
-        return crops
     return np.stack([cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC) for crop in crops])
