@@ -64,7 +64,7 @@ def test_a_model_is_adapted_to_the_first_half_alone(
     weights: list[list[torch.Tensor]] = [list(load_networks(base)[1].decoder.parameters())]
     spoken: list[list[torch.Tensor]] = []
     done: list[tuple[int, int]] = []
-    monkeypatch.setattr(system_module, "speaks_itself", lambda *_: True)
+    monkeypatch.setattr(system_module, "speaks_itself", lambda *_, **__: True)
     for name, own in (("one", clip), ("other", second_half_changed(clip))):
         data = prepared(tmp_path / name, [own, talking_clip(1, "bert", "val", frames=60)])
         clips = long_clips(data, ["val"], SHORTEST)

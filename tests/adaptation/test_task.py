@@ -25,11 +25,11 @@ def test_the_last_tenth_is_held_back_with_a_gap() -> None:
     assert set(choice.pool) <= set(choice.allowed)
 
 
-def test_of_a_share_the_rest_is_neither() -> None:
-    choice = held_back(talking_clip(0, "anna", frames=200), 0.5)
+def test_of_a_halved_clip_the_rest_is_neither() -> None:
+    choice = held_back(talking_clip(0, "anna", frames=200), halved=True)
     assert choice is not None
     assert (choice.allowed[-1], choice.targets.tolist()) == (84, list(range(90, 100)))
-    assert held_back(talking_clip(0, "anna", frames=80), 0.5) is None  # 1.6 s
+    assert held_back(talking_clip(0, "anna", frames=80), halved=True) is None  # 1.6 s
 
 
 def test_frames_without_a_face_are_no_references() -> None:

@@ -47,13 +47,13 @@ def mouth_config(model: ModelFolder, minutes: float) -> LandmarkTraining:
     return replace(config, model=sizes, minutes=_SHARE_OF_TIME * minutes)
 
 
-def speaks_itself(model: ModelFolder, data: Path, clip: str | None = None, share: float = 1.0) -> bool:
+def speaks_itself(model: ModelFolder, data: Path, half_of: str | None = None) -> bool:
     """Whether the mouth in the clips moves with their sound, as the landmark generator of `model` hears it.
 
-    A silent film, or one with another's voice, teaches nothing about speech. `clip`, `share`: as of `AdaptationTask`.
+    A silent film, or one with another's voice, teaches nothing about speech. `half_of`: as of `AdaptationTask`.
     """
     stages, settings = load_backend(model, "cpu"), model.settings
-    usable = _usable(data, settings.window, clip, share)
+    usable = _usable(data, settings.window, half_of)
     trials = [make_trial(part, LANDMARK_SETS, chosen=replace(x, targets=x.allowed)) for part, x in usable]
     if not trials:
         return False
@@ -64,18 +64,18 @@ def speaks_itself(model: ModelFolder, data: Path, clip: str | None = None, share
 class MouthTask(LandmarkTask):
     """Trains a landmark generator on the clips of one person and validates it on their ends.
 
-    `clip`, `share`: as of `AdaptationTask`.
+    `half_of`: as of `AdaptationTask`.
     """
 
-    def __init__(self, config: LandmarkTraining, clip: str | None = None, share: float = 1.0) -> None:
+    def __init__(self, config: LandmarkTraining, half_of: str | None = None) -> None:
         super().__init__(config)
-        self._clip, self._share = clip, share
+        self._half_of = half_of
         self._halfway = Halfway()
 
     def load(self, data: Path, device: torch.device) -> str:
         """Load points and sound of the clips. Raises InputError if all are too short."""
         window = self.config.model.window
-        usable = _usable(data, window, self._clip, self._share)
+        usable = _usable(data, window, self._half_of)
         if not usable:
             raise InputError(f"{data}: no face stays in view for {2 * window} frames.")
         references = self.config.model.references
@@ -111,12 +111,12 @@ class MouthTask(LandmarkTask):
         self._halfway.start = dict(state["start"])
 
 
-def _usable(data: Path, window: int, clip: str | None, share: float) -> Chosen:
+def _usable(data: Path, window: int, half_of: str | None) -> Chosen:
     """The clips with frames held back, whose other frames fill two windows and hold one, and the roles of their
     frames."""
-    records = [record for record in read_manifest(data) if clip in (None, record.clip)]
+    records = [record for record in read_manifest(data) if half_of in (None, record.clip)]
     clips = [load_clip(data, record, images=False) for record in records]
-    chosen = [(clip, choice) for clip in clips if (choice := held_back(clip, share))]
+    chosen = [(clip, choice) for clip in clips if (choice := held_back(clip, halved=half_of is not None))]
     return [
         (clip, choice)
         for clip, choice in chosen

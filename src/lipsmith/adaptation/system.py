@@ -27,7 +27,6 @@ from lipsmith.training.renderer.config import RendererTraining
 
 SHORTEST: Final = 8.0
 """Minimum seconds of a clip, whose first half is the film to adapt to."""
-_HALF: Final = 0.5
 
 
 class AdaptedSystem:
@@ -73,10 +72,10 @@ def _adapted(
     generator, renderer = load_networks(model.path)
     with TemporaryDirectory() as run:
         settings = Settings(data, Path(run), device, str(model.path))
-        if speaks_itself(model, data, clip, _HALF):
-            fit(MouthTask(mouth, clip, _HALF), replace(settings, out=Path(run, "mouth")))
+        if speaks_itself(model, data, half_of=clip):
+            fit(MouthTask(mouth, half_of=clip), replace(settings, out=Path(run, "mouth")))
             load_initial_weights(generator, str(Path(run, "mouth")), "landmarks")
-        fit(AdaptationTask(config, clip=clip, share=_HALF), settings)
+        fit(AdaptationTask(config, half_of=clip), settings)
         load_initial_weights(renderer, run, "renderer")
     backend = TorchBackend(make_stages(generator, renderer), torch_device(device))
     return ModelSystem(ADAPTED, backend, model.settings)

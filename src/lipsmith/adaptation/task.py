@@ -40,13 +40,13 @@ def adaptation_config(model: ModelFolder, minutes: float) -> RendererTraining:
     return replace(config, model=sizes, minutes=minutes, pool=max(config.pool, sizes.references))
 
 
-def held_back(clip: PreparedClip, share: float = 1.0) -> FrameChoice | None:
-    """The roles of the frames in the first `share` of a clip: the last tenth of it is to rebuild, the frames before are
+def held_back(clip: PreparedClip, halved: bool = False) -> FrameChoice | None:
+    """The roles of the frames of a clip, or of its first half: the last tenth is to rebuild, the frames before are
     allowed as references, except for 0.2 s before that tenth and at the start, where another clip may end.
 
-    None if that share is under 2 s long, or shows too little of the face.
+    None if that is under 2 s long, or shows too little of the face.
     """
-    seconds = share * clip.record.seconds
+    seconds = clip.record.seconds / 2 if halved else clip.record.seconds
     times = clip.times - clip.times[0] + 1e-6  # against rounding
     cut = (1 - HELD_BACK) * seconds
     allowed = np.flatnonzero(clip.tracked & (times >= GAP) & (times < cut - GAP))
@@ -59,20 +59,18 @@ def held_back(clip: PreparedClip, share: float = 1.0) -> FrameChoice | None:
 class AdaptationTask(RendererTask):
     """Trains a renderer on the clips of one person and validates it on their ends.
 
-    `clip`: the only clip to use, None for all; `share`: the part of each clip, from its start, to use.
+    `half_of`: the clip whose first half is all that is used; None for all clips.
     """
 
-    def __init__(
-        self, config: RendererTraining, watch: Watch | None = None, clip: str | None = None, share: float = 1.0
-    ) -> None:
+    def __init__(self, config: RendererTraining, watch: Watch | None = None, half_of: str | None = None) -> None:
         super().__init__(config)
-        self._watch, self._clip, self._share = watch, clip, share
+        self._watch, self._half_of = watch, half_of
         self._halfway = Halfway()
 
     def load(self, data: Path, device: torch.device) -> str:
         """Load the clips and VGG. Raises InputError if the clips are too short, WeightsError if VGG is missing."""
-        records = [record for record in read_manifest(data) if self._clip in (None, record.clip)]
-        choose = partial(held_back, share=self._share)
+        records = [record for record in read_manifest(data) if self._half_of in (None, record.clip)]
+        choose = partial(held_back, halved=self._half_of is not None)
         self.footage = Footage(data, records, self.config.model.neighbors, device, choose)
         targets = sum(len(choice.targets) for choice in self.footage.choices if choice)
         self.trials = list(fixed_batches(self.footage, self.config, max(1, targets // _TRIALS)))
