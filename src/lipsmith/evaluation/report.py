@@ -138,14 +138,9 @@ def nested(figures: Mapping[str, float], systems: Sequence[str], plain: str) -> 
 def html_table(table: Table) -> str:
     """The table as HTML, the best in bold."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
-    lines = []
-    for system, cells in zip(table.systems, table.cells, strict=True):
-        marked = [
-            f"<td><b>{escape(cell)}</b></td>" if system == best else f"<td>{escape(cell)}</td>"
-            for cell, best in zip(cells, table.best, strict=True)
-        ]
-        lines.append(f"<tr><td>{escape(system)}</td>{''.join(marked)}</tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    rows = table.rows(escape, lambda cell: f"<b>{escape(cell)}</b>")
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _curves(systems: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:

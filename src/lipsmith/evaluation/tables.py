@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -89,14 +89,20 @@ class Table:
     @property
     def body(self) -> list[tuple[str, ...]]:
         """Name and cells of each system."""
-        return [(system, *cells) for system, cells in zip(self.systems, self.cells, strict=True)]
+        return self.rows(str, str)
+
+    def rows(self, plain: Callable[[str], str], bold: Callable[[str], str]) -> list[tuple[str, ...]]:
+        """Name and cells of each system, the best cell of each column written by `bold`, everything else by `plain`."""
+        rows = []
+        for system, cells in zip(self.systems, self.cells, strict=True):
+            writers = (bold if system == best else plain for best in self.best)
+            rows.append((plain(system), *(write(cell) for write, cell in zip(writers, cells, strict=True))))
+        return rows
 
     def markdown(self) -> str:
         """A Markdown table with the best values in bold."""
         lines = [f"**{self.title}**", "", _piped(self.header), "|---" + "|---:" * len(self.columns) + "|"]
-        for system, cells in zip(self.systems, self.cells, strict=True):
-            bold = [f"**{cell}**" if system == best else cell for cell, best in zip(cells, self.best, strict=True)]
-            lines.append(_piped((system, *bold)))
+        lines += [_piped(row) for row in self.rows(str, "**{}**".format)]
         return "\n".join(lines) + "\n"
 
     def latex(self) -> str:
@@ -104,12 +110,8 @@ class Table:
         titles = " & ".join(_escaped(column.title) + _LATEX[column.better] for column in self.columns)
         lines = [f"% {self.title}", rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}", r"\toprule"]
         lines += [f"& {titles} \\\\", r"\midrule"]
-        for system, cells in zip(self.systems, self.cells, strict=True):
-            bold = [
-                rf"\textbf{{{_escaped(cell)}}}" if system == best else _escaped(cell)
-                for cell, best in zip(cells, self.best, strict=True)
-            ]
-            lines.append(" & ".join((_escaped(system), *bold)) + r" \\")
+        rows = self.rows(_escaped, lambda cell: rf"\textbf{{{_escaped(cell)}}}")
+        lines += [" & ".join(row) + r" \\" for row in rows]
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
