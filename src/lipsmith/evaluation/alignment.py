@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ _MOVED: Final = 0.012
 """Median distance in crop units from the expected eyes, nose and temples at which a head counts as moved. Of published
 results on five films, Wav2Lip, IP_LAP and DiffDub have 0.004 to 0.009, PC-AVS and DAE-Talker 0.013 to 0.077; a face of
 130 pixels reaches it when it is blurred by a Gaussian of 2 pixels."""
-_HALVES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
 _LOG = logging.getLogger(__name__)
 
 
@@ -79,13 +78,15 @@ def in_step(real: Film, generated: Film) -> tuple[Film, Film]:
     one is read at the rate of the slower one.
     """
     a, b = real.info, generated.info
-    counts = "" if a.frames is None or b.frames is None else f" ({a.frames} and {b.frames} frames)"
+    apart, counts = None, ""
+    if a.frames is not None and b.frames is not None:
+        apart, counts = abs(a.frames - b.frames), f" ({a.frames} and {b.frames} frames)"
     if is_same_rate(a.rate, b.rate):
-        if counts and abs((a.frames or 0) - (b.frames or 0)) > SPARE:
+        if apart is not None and apart > SPARE:
             _LOG.warning("%s and %s differ in length%s; only the common part is measured", a.path, b.path, counts)
         return real, generated
     rates = f"{float(a.rate):.4g} and {float(b.rate):.4g} frames a second"
-    if counts and abs((a.frames or 0) - (b.frames or 0)) <= SPARE:
+    if apart is not None and apart <= SPARE:
         _LOG.warning("%s and %s have %s, but are of equal length; frames are matched by number", a.path, b.path, rates)
         return real, generated
     _LOG.warning("%s and %s have %s%s; frames are matched by time", a.path, b.path, rates, counts)
@@ -102,7 +103,7 @@ def without_drawing(size: tuple[int, int], film: Film, stretches: list[Stretch],
     (width, height), (whole, tall) = size, film.size
     if abs((whole / tall) / (2 * width / height) - 1) >= _SAME:
         return film
-    halves = [replace(film, half=half) for half in _HALVES]
+    halves = replace(film, half="left"), replace(film, half="right")
     shown = [half for half in halves if look_for_face(half, _scaled(size, half.size, stretches), detector).is_in_place]
     if len(shown) != 1:
         raise InputError(
