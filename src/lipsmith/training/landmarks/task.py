@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from lipsmith.errors import InputError, counted
 from lipsmith.evaluation.landmarks import Trial, leak_r, load_trials, measure, strangers, total
 from lipsmith.evaluation.metrics.closure import pooled
 from lipsmith.face.landmarks import NUM_POSE
+from lipsmith.inference.model_folder import read_card
 from lipsmith.models.landmarks.generator import LandmarkGenerator, LandmarkTransformer
 from lipsmith.training.checkpoint import save_weights
 from lipsmith.training.device import channels_last, mixed_precision
@@ -121,7 +121,7 @@ class LandmarkTask(Task[Window]):
         if not self.config.model.placed:
             return {}
         network, model = load_trained(folder)
-        card = json.loads((folder / f"{self.name}.json").read_text(encoding="utf-8"))
+        card = read_card(folder, self.name)
         clips, before = fit_placement(network, self.filmed(), model.window), card["validation"][self.best_by]
         figures = self._figures(network)
         gain = figures[self.best_by] - before
