@@ -17,12 +17,12 @@ from lipsmith.evaluation.metrics.mfcc import FRAME_RATE, mfcc, samples
 from lipsmith.inference.model_folder import ModelFolder, find_model
 from lipsmith.inference.weights import WEIGHTS, with_weights
 from lipsmith.models.sync.official import SIZE, STEPS, OfficialSyncNet
-from lipsmith.models.sync.syncnet import SyncNet, SyncNetConfig, windows
+from lipsmith.models.sync.syncnet import WINDOW, SyncNet, SyncNetConfig, windows
 from lipsmith.models.third_party import third_party
-from lipsmith.speech.mel import MEL_RATE, WINDOW, WINDOW_LEAD, mel_windows
+from lipsmith.speech.mel import MEL_RATE, WINDOW_LEAD, mel_windows
+from lipsmith.speech.mel import WINDOW as MEL_STEPS
 
 FPS: Final = 25.0
-FRAMES: Final = 5
 _AT_ONCE: Final = 64
 
 
@@ -66,7 +66,7 @@ class OwnJudge:
     ) -> NDArray[np.float32]:
         """See `SyncJudge`. Embeddings of speech shared with the previous call are reused."""
         index, ticks = on_grid(times)
-        if len(index) < FRAMES:
+        if len(index) < WINDOW:
             return np.zeros((0, 2 * REACH + 1), np.float32)
         if self._embedded is None or self._embedded[0] is not sound or not np.array_equal(self._embedded[1], ticks):
             self._embedded = sound, ticks, self._speech(ticks, sound.mel)
@@ -77,9 +77,9 @@ class OwnJudge:
 
     def _speech(self, ticks: NDArray[np.float64], mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embeddings of all windows from 15 frames before the first center to 15 after the last, NaN outside."""
-        centers = np.arange(FRAMES // 2 - REACH, len(ticks) - FRAMES // 2 + REACH) / FPS + ticks[0]
+        centers = np.arange(WINDOW // 2 - REACH, len(ticks) - WINDOW // 2 + REACH) / FPS + ticks[0]
         starts = np.floor(MEL_RATE * centers - WINDOW_LEAD + 1e-6)
-        there = (starts >= 0) & (starts + WINDOW <= mel.shape[1])
+        there = (starts >= 0) & (starts + MEL_STEPS <= mel.shape[1])
         speech_windows = torch.from_numpy(mel_windows(mel, centers))[:, None]
         speech = torch.cat([self._net.speech(part) for part in torch.split(speech_windows, _AT_ONCE)]).numpy()
         speech[~there] = np.nan
@@ -107,10 +107,10 @@ class OfficialJudge:
                 "syncnet_v2 needs waveforms, but prepared clips store mels; use it with `lipsmith score`."
             )
         index, ticks = on_grid(times)
-        if len(index) < FRAMES:
+        if len(index) < WINDOW:
             return np.zeros((0, 2 * REACH + 1), np.float32)
-        count = len(index) - FRAMES + 1
-        mouth = [self._embed_mouth(crops[index[i : i + FRAMES]]) for i in range(count)]
+        count = len(index) - WINDOW + 1
+        mouth = [self._embed_mouth(crops[index[i : i + WINDOW]]) for i in range(count)]
         first = ticks[0] - REACH / FPS
         return shift_distances(np.concatenate(mouth), self._embed_speech(sound.wave, first, count + 2 * REACH))
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-RATE: Final = 16000
+from lipsmith.speech.mel import SAMPLE_RATE
+
 FRAME_RATE: Final = 100
 COEFFICIENTS: Final = 13
 _LENGTH, _HOP, _FFT, _FILTERS, _LIFTER = 400, 160, 512, 26, 22
@@ -45,8 +46,8 @@ def _nonzero(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _mel_filters() -> NDArray[np.float64]:
     """`(26, 257)` triangles between bins that are evenly spaced on the HTK mel scale, 0 Hz to 8 kHz."""
-    mels = np.linspace(0, 2595 * np.log10(1 + RATE / 2 / 700), _FILTERS + 2)
-    edges = np.floor((_FFT + 1) * 700 * (10 ** (mels / 2595) - 1) / RATE)
+    mels = np.linspace(0, 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700), _FILTERS + 2)
+    edges = np.floor((_FFT + 1) * 700 * (10 ** (mels / 2595) - 1) / SAMPLE_RATE)
     bins = np.arange(_FFT // 2 + 1)
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lipsmith.errors import counted
+from lipsmith.evaluation.metrics.landmarks import CROP_SIDE
 from lipsmith.inference.model_folder import find_model
 from lipsmith.inference.weights import WEIGHTS, with_weights
 from lipsmith.models.lip_detector import LipDetector, LipDetectorConfig
@@ -24,8 +25,6 @@ from lipsmith.training.losses.lips import gap_error, lip_error, lip_gaps
 from lipsmith.training.task import Task
 
 KIND: Final = "lips"
-_CROP: Final = 128
-"""Pixels of the crop to which the figures refer."""
 _AT_ONCE: Final = 256
 
 
@@ -69,7 +68,7 @@ class LipsTask(Task[Mouths]):
         with self.precision:
             found = network(batch.windows)
         errors = {"points": lip_error(found, batch.points), "gaps": gap_error(found, batch.points)}
-        return {name: _CROP * error for name, error in errors.items()}
+        return {name: CROP_SIDE * error for name, error in errors.items()}
 
     def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
         """Errors in pixels of 128 on unseen people, r and slope of the middle gap; `score` is minus both errors."""
@@ -77,7 +76,7 @@ class LipsTask(Task[Mouths]):
         frames = torch.arange(0, len(self.held_out.crops), 4, device=self.held_out.crops.device)[: trials and 64]
         with self.precision:
             parts = [self._found(averaged, part) for part in frames.split(_AT_ONCE)]  # type: ignore[no-untyped-call]
-        found, true = (_CROP * torch.cat(part) for part in zip(*parts, strict=True))
+        found, true = (CROP_SIDE * torch.cat(part) for part in zip(*parts, strict=True))
         points, gaps = float(lip_error(found, true)), float(gap_error(found, true))
         opening, asked = (lip_gaps(lips)[:, 4].double().cpu().numpy() for lips in (found, true))
         slope, r = np.polyfit(asked, opening, 1)[0], np.corrcoef(asked, opening)[0, 1]

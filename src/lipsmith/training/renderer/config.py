@@ -10,10 +10,9 @@ from lipsmith.config import require_range
 from lipsmith.face.references import POOL
 from lipsmith.models.peers.config import IplapConfig, Wav2LipConfig
 from lipsmith.models.renderer.config import RendererConfig
+from lipsmith.models.sync.syncnet import WINDOW
 from lipsmith.training.task import TrainingConfig
 
-FRAMES: Final = 5
-"""Pictures that the lip-sync judge takes at a time."""
 PERCEPTUAL: Final = frozenset({"warped", "content", "style"})
 """Terms of the loss that need VGG."""
 _ADVERSARIAL: Final = frozenset({"gan", "matching"})
@@ -220,5 +219,5 @@ class Wav2LipTraining(PictureTraining):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_range(self, 0, inf, "sync_from")
-        if self.targets != FRAMES:
-            raise ValueError(f"targets = {self.targets}, but the judge takes {FRAMES}")
+        if self.targets != WINDOW:
+            raise ValueError(f"targets = {self.targets}, but the judge takes {WINDOW}")

@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from lipsmith.evaluation.metrics.judge import load_syncnet
 from lipsmith.inference.model_folder import find_model
 from lipsmith.models.peers.wav2lip import Wav2Lip, generate
+from lipsmith.models.sync.syncnet import WINDOW
 from lipsmith.training.losses.adversarial import Adversary
 from lipsmith.training.losses.expert import expert_loss
 from lipsmith.training.renderer.batch import Inputs, render_batch
-from lipsmith.training.renderer.config import FRAMES, Wav2LipTraining
+from lipsmith.training.renderer.config import Wav2LipTraining
 from lipsmith.training.renderer.picture_task import PictureTask
 from lipsmith.training.renderer.sampler import Batch, SuccessiveFootage
 
@@ -65,6 +66,6 @@ class Wav2LipTask(PictureTask):
             faces = render_batch(network, batch).image.float()
         terms = {"pixel": F.l1_loss(faces, batch.targets.images.flatten(0, 1))}
         if done >= self.config.sync_from:
-            windows = rearrange(faces, "(b t) c h w -> b t c h w", t=FRAMES)
-            terms["sync"] = expert_loss(self.judge, windows, batch.mel[:, FRAMES // 2])
+            windows = rearrange(faces, "(b t) c h w -> b t c h w", t=WINDOW)
+            terms["sync"] = expert_loss(self.judge, windows, batch.mel[:, WINDOW // 2])
         return terms
