@@ -49,7 +49,7 @@ def prepare_person(
                 "film of one person, facing the camera, of at least ten seconds."
             )
         write_manifest(begun, records)
-        note_offsets(begun, find_judged_offsets(begun, load_judge("sync")).seconds)
+        note_offsets(begun, find_judged_offsets(begun, load_judge()).seconds)
         begun.rename(root)
     return read_manifest(root)
 

@@ -18,7 +18,7 @@ from lipsmith.evaluation.metrics.image_quality import psnr, sharpness, ssim
 from lipsmith.evaluation.metrics.judge import SpeechTrack, SyncJudge, load_judge
 from lipsmith.evaluation.metrics.landmarks import jitter, lip_lmd, redetect
 from lipsmith.evaluation.metrics.lpips import Lpips, load_lpips, lpips
-from lipsmith.evaluation.metrics.lse import OFFICIAL, OWN, sync_figures
+from lipsmith.evaluation.metrics.lse import OFFICIAL, sync_figures
 from lipsmith.evaluation.metrics.obedience import obedience
 from lipsmith.evaluation.metrics.regions import FACE, MOUTH, cut, flicker, windows
 from lipsmith.evaluation.systems import REAL
@@ -49,7 +49,7 @@ class Networks:
     missing: dict[str, str]
 
 
-def load_networks(judge: str = OWN) -> Networks:
+def load_networks(judge: str) -> Networks:
     """Load all networks whose weights are found. Raises WeightsError if the judge is not found, unless it is
     `syncnet_v2`, whose weights are not shipped."""
     missing: dict[str, str] = {}
