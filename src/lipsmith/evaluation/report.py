@@ -204,12 +204,15 @@ def _strips(settings: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> I
         row = ranked[place]
         picture = _picture(settings, row, folder)
         if picture.is_file():
-            coded = base64.b64encode(picture.read_bytes()).decode("ascii")
-            caption = f"{word}: {row['clip']}, {metric} {float(row[metric]):.2f}"
-            yield (
-                f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{coded}">'
-                f"<figcaption>{escape(caption)}</figcaption></figure>"
-            )
+            yield _figure(picture, f"{word}: {row['clip']}, {metric} {float(row[metric]):.2f}")
+
+
+def _figure(picture: Path, caption: str) -> str:
+    coded = base64.b64encode(picture.read_bytes()).decode("ascii")
+    return (
+        f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{coded}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
