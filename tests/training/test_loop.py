@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,7 @@ from lipsmith.files import LOCKS
 from lipsmith.training import loop
 from lipsmith.training.checkpoint import load_checkpoint, save_checkpoint
 from lipsmith.training.loop import Settings, fit
-
-
-def stop_at(step: int, of: int = CONFIG.steps) -> Callable[[int, int], None]:
-    def progress(done: int, total: int) -> None:
-        if done >= total * step // of:
-            raise KeyboardInterrupt
-
-    return progress
+from training_runs import interrupted
 
 
 def test_training_keeps_the_best_weights_with_their_record(tmp_path: Path) -> None:
@@ -58,8 +50,7 @@ def test_a_checkpoint_that_lacks_something_is_refused(tmp_path: Path, lacking: s
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = fit(Line(), at(tmp_path / "whole"))
-    with pytest.raises(KeyboardInterrupt):
-        fit(Line(), at(tmp_path / "stopped"), stop_at(9))
+    interrupted(Line(), at(tmp_path / "stopped"))
     resumed = Line()
     assert fit(resumed, at(tmp_path / "stopped")) == whole
     assert resumed.drawn == CONFIG.steps
@@ -355,8 +346,7 @@ def test_the_second_process_draws_other_samples_and_reports_nothing(
 def test_a_resumed_second_process_draws_other_samples_than_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        fit(Line(), at(tmp_path), stop_at(9))
+    interrupted(Line(), at(tmp_path))
     monkeypatch.setattr(loop, "make_fabric", lambda device: Second(accelerator=device, devices=1))
     resumed = Line()
     fit(resumed, at(tmp_path))
