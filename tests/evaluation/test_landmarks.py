@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from landmark_clips import LOUD, LoudStages, talking_clip, write_clips
+from landmark_clips import LOUD, MOUTH, LoudStages, talking_clip, write_clips
 from lipsmith.cli import evaluate_landmarks as verb
 from lipsmith.data.clips import read_manifest
 from lipsmith.errors import InputError, UsageError
@@ -23,7 +24,6 @@ from lipsmith.evaluation.landmarks import (
 )
 from lipsmith.evaluation.metrics.landmarks import inner_opening
 from lipsmith.face.landmarks import NUM_POSE
-from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import build_landmark_generator
 from lipsmith.training.checkpoint import save_weights
 from lipsmith.training.landmarks.config import LandmarkTraining
@@ -121,21 +121,8 @@ def test_clips_under_two_seconds_are_reported_separately(tmp_path: Path) -> None
 
 def write_run(folder: Path) -> None:
     """Write a training run with untrained weights."""
-    model = LandmarkConfig(
-        dim=8,
-        layers=1,
-        heads=2,
-        feed_forward=8,
-        window=12,
-        references=4,
-        speech_channels=(2, 2, 2, 2, 2),
-        points="perceptron",
-        point_channels=(8,),
-    )
-    training = LandmarkTraining(model=model)
-    card = {"training": {**vars(training), "model": vars(model)}, "validation": {}}
-    plain = json.loads(json.dumps(card, default=vars))
-    save_weights(folder / "landmarks", build_landmark_generator(model).state_dict(), plain)
+    card = {"training": asdict(LandmarkTraining(model=MOUTH)), "validation": {}}
+    save_weights(folder / "landmarks", build_landmark_generator(MOUTH).state_dict(), card)
 
 
 def test_a_run_is_measured_from_the_command_line(
