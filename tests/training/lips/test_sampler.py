@@ -8,7 +8,7 @@ import torch
 
 from landmark_clips import talking_clip
 from lipsmith.models.lip_detector import SPAN
-from lipsmith.training.lips.sampler import MouthFootage, Mouths
+from lipsmith.training.lips.sampler import _MIRRORED_LIPS, MouthFootage, Mouths
 from renderer_clips import SIZE, prepared
 
 HERE = torch.device("cpu")
@@ -28,20 +28,18 @@ def test_a_plain_window_is_centered_on_the_lips(footage: MouthFootage) -> None:
     assert torch.allclose(mouths.points - mouths.points[:, :1], lips - lips[:, :1], atol=1e-6)
 
 
-def test_points_lie_where_the_window_shows_them(footage: MouthFootage) -> None:
+def test_points_lie_where_the_window_shows_them(footage: MouthFootage, monkeypatch: pytest.MonkeyPatch) -> None:
     size = 96
     axis = (np.arange(SIZE) + 0.5) / SIZE * 255
     footage.crops[..., 0] = torch.from_numpy(np.broadcast_to(axis, (SIZE, SIZE)).round().astype(np.uint8))
     footage.crops[..., 1] = torch.from_numpy(np.broadcast_to(axis[:, None], (SIZE, SIZE)).round().astype(np.uint8))
     frames = torch.arange(0, 48, 6)
     random = torch.Generator().manual_seed(2)
-    plain_light = pytest.MonkeyPatch()
-    plain_light.setattr("lipsmith.training.lips.sampler._altered", lambda windows, _: windows)
+    monkeypatch.setattr("lipsmith.training.lips.sampler._altered", lambda windows, _: windows)
     plain, mouths = (footage.mouths(frames, (3 * size // 4, size), moved) for moved in (None, random))
-    plain_light.undo()
     shown, lips = _shown(mouths), footage.lips[frames]
     assert (_shown(plain) - lips).abs().max() < 0.01
-    flipped = torch.from_numpy(_swapped(footage.lips[frames].numpy()))
+    flipped = lips[:, _MIRRORED_LIPS]
     error = torch.minimum((shown - lips).abs().amax((1, 2)), (shown - flipped).abs().amax((1, 2)))
     assert error.max() < 0.01
     assert ((shown - lips).abs().amax((1, 2)) > 0.02).any()  # some are mirrored
@@ -51,9 +49,3 @@ def _shown(mouths: Mouths) -> torch.Tensor:
     """The positions `(B, 40, 2)` that the colors of the windows name at the points."""
     grid = (mouths.points / torch.tensor(SPAN))[:, None] * 2
     return torch.nn.functional.grid_sample(mouths.windows, grid, align_corners=False)[:, :2, 0].mT
-
-
-def _swapped(lips: np.ndarray) -> np.ndarray:
-    from lipsmith.training.lips.sampler import _MIRRORED_LIPS
-
-    return lips[:, _MIRRORED_LIPS]
