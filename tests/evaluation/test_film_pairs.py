@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from lipsmith.cli import main
 from lipsmith.cli.results import read_figures
 from lipsmith.errors import InputError
 from lipsmith.evaluation import films as film
-from lipsmith.evaluation.film_pairs import Pair, _joined, find_pairs, score_pairs
+from lipsmith.evaluation.film_pairs import SYSTEM, Pair, _joined, find_pairs, score_pairs
 from lipsmith.evaluation.films import Film, find_face, pieces
 from lipsmith.evaluation.listening import Listener
 from lipsmith.evaluation.metrics.judge import OwnJudge
@@ -200,8 +201,9 @@ def test_of_each_pair_the_first_piece_is_watched(real: Path, monkeypatch: pytest
     monkeypatch.setattr(film, "AT_ONCE", 7)
     watched: list[str] = []
 
-    def watch(name: str, shown: RealStretch, made: NDArray[np.uint8]) -> None:
-        assert shown.crops.shape == made.shape == (7, 64, 64, 3)
+    def watch(name: str, shown: Crops, systems: Mapping[str, Crops], is_truth: bool) -> None:
+        assert is_truth
+        assert shown.shape == systems[SYSTEM].shape == (7, 64, 64, 3)
         watched.append(name)
 
     score_pairs([Pair("a", real, real), Pair("b", real, real)], Scorer(NOTHING), size=64, watch=watch)

@@ -14,6 +14,8 @@ from lipsmith.cli import main
 from lipsmith.cli.results import seen_from
 from lipsmith.evaluation.report import nested, page, strip, write_strip
 
+BLACK = np.zeros((1, 8, 8, 3), np.uint8)
+
 
 def test_metrics_with_a_dot_of_their_own_belong_to_their_system() -> None:
     figures = {"psnr": 30.0, "face.psnr": 29.0, "copy.face.psnr": 25.0, "copy.obedience.slope": 0.5, "clips": 2.0}
@@ -46,9 +48,9 @@ def test_a_strip_has_a_row_for_every_system() -> None:
 
 def test_clips_with_similar_names_have_separate_strips(tmp_path: Path) -> None:
     names = ("a/b_c", "a_b/c", "a/b/c", "a.b/c.d")
-    pictures = [np.full((8, 8, 3), 40 * number, np.uint8) for number in range(len(names))]
+    pictures = [np.full((1, 8, 8, 3), 40 * number, np.uint8) for number in range(len(names))]
     for name, picture in zip(names, pictures, strict=True):
-        write_strip(tmp_path, name, picture)
+        write_strip(tmp_path, name, picture, {})
     assert all((tmp_path / f"{name}.png").is_file() for name in names)
     settings = {"systems": ["generated"], "strips": str(tmp_path)}
     rows = [{"clip": name, "identity": name, "system": "generated", "psnr": 30.0} for name in names]
@@ -59,7 +61,7 @@ def test_clips_with_similar_names_have_separate_strips(tmp_path: Path) -> None:
 def test_no_clip_is_shown_twice(tmp_path: Path, count: int, words: list[str]) -> None:
     rows = [{"clip": str(n), "identity": "a", "system": "generated", "psnr": 30.0 - n} for n in range(count)]
     for row in rows:
-        write_strip(tmp_path, str(row["clip"]), np.zeros((8, 8, 3), np.uint8))
+        write_strip(tmp_path, str(row["clip"]), BLACK, {})
     text = page({"generated.psnr": 30.0}, {"systems": ["generated"], "strips": str(tmp_path)}, rows, tmp_path)
     captions = [f"{word}: {n}, psnr {30 - n:.2f}" for word, n in zip(words, range(count), strict=True)]
     assert re.findall("<figcaption>([^<]*)", text) == captions
@@ -67,7 +69,7 @@ def test_no_clip_is_shown_twice(tmp_path: Path, count: int, words: list[str]) ->
 
 @pytest.mark.parametrize(("metric", "is_told"), [("psnr", True), ("lse_c", False)])
 def test_an_error_is_told_of_where_the_strips_show_it(tmp_path: Path, metric: str, is_told: bool) -> None:
-    write_strip(tmp_path, "a", np.zeros((8, 8, 3), np.uint8))
+    write_strip(tmp_path, "a", BLACK, {})
     rows = [{"clip": "a", "identity": "a", "system": "generated", metric: 1.0}]
     text = page({}, {"systems": ["generated"], "strips": str(tmp_path)}, rows, tmp_path)
     assert f"chosen by {metric} of generated" in text
@@ -76,7 +78,7 @@ def test_an_error_is_told_of_where_the_strips_show_it(tmp_path: Path, metric: st
 
 def test_results_and_strips_may_be_moved_together(tmp_path: Path) -> None:
     before = tmp_path / "before"
-    write_strip(before / "strips", "a", np.zeros((8, 8, 3), np.uint8))
+    write_strip(before / "strips", "a", BLACK, {})
     settings = {"systems": ["generated"], "strips": str(seen_from(before / "results.json", before / "strips"))}
     after = before.rename(tmp_path / "after")
     rows = [{"clip": "a", "identity": "a", "system": "generated", "psnr": 30.0}]
@@ -86,8 +88,8 @@ def test_results_and_strips_may_be_moved_together(tmp_path: Path) -> None:
 
 def test_results_from_elsewhere_bring_no_picture_of_this_machine(tmp_path: Path) -> None:
     own, results = tmp_path / "own", tmp_path / "results"
-    write_strip(own, "letter", np.zeros((8, 8, 3), np.uint8))
-    write_strip(results / "strips", "a", np.zeros((8, 8, 3), np.uint8))
+    write_strip(own, "letter", BLACK, {})
+    write_strip(results / "strips", "a", BLACK, {})
     for strips, clips in ((own, ["letter"]), (results / "strips", ["../../own/letter", "a"])):
         settings = {"systems": ["generated"], "strips": str(strips)}
         rows = [{"clip": clip, "identity": clip, "system": "generated", "psnr": 30.0} for clip in clips]

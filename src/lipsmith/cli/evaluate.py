@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -143,6 +144,7 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     from lipsmith.evaluation.listening import split_phonemes
     from lipsmith.evaluation.outputs import find_outputs, shown_by_all
     from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS
+    from lipsmith.evaluation.report import write_strip
     from lipsmith.evaluation.run import Plan, check_sides, evaluate, long_clips
     from lipsmith.evaluation.scoring import Scorer, load_networks
     from lipsmith.evaluation.totals import sample
@@ -167,7 +169,8 @@ def _evaluate(options: Options) -> tuple[Evaluation, dict[str, Any]]:
     if options.model and options.adapt:
         systems.insert(-1, _adapted(options, options.model, options.adapt, plan.records()))  # before the model
     with console.progress("evaluating") as progress:
-        found = evaluate(plan, systems, scorer, progress=progress, watch=_strips(options))
+        watch = partial(write_strip, options.strips) if options.strips else None
+        found = evaluate(plan, systems, scorer, progress=progress, watch=watch)
     settings = {
         "data": options.data, "model": options.model, "protocol": options.protocol, "split": " ".join(options.split),
         "landmarks": "predicted" if plan.predicts else "true", "table": options.table, "side": options.side,
@@ -239,19 +242,6 @@ def _speaker(systems: list[System]) -> ModelSystem | None:
 def _plain(options: Options) -> str:
     """The system whose figures have no prefix."""
     return Path(options.model).resolve().name if options.model and options.table == 1 else ""
-
-
-def _strips(options: Options) -> Callable[..., None] | None:
-    if options.strips is None:
-        return None
-    from lipsmith.evaluation.report import strip, write_strip
-
-    folder = options.strips
-
-    def watch(record: Any, shown: Any, outputs: dict[str, Any]) -> None:  # noqa: ANN401 - see run.ClipWatcher
-        write_strip(folder, record.clip, strip(shown.crops, outputs, shown.is_truth))
-
-    return watch
 
 
 def title_of(settings: Mapping[str, Any]) -> str:

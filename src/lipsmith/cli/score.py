@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,7 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
     from lipsmith.evaluation.about import about_outputs
     from lipsmith.evaluation.film_pairs import SYSTEM, score_pairs
     from lipsmith.evaluation.listening import load_listener
+    from lipsmith.evaluation.report import write_strip
     from lipsmith.evaluation.scoring import Scorer, load_networks
 
     if options.threads:
@@ -69,8 +71,8 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
     scorer, listener = Scorer(load_networks(options.judge)), load_listener()
     with console.progress("scoring", len(pairs)) as progress:
         evaluation, failed = score_pairs(
-            pairs, scorer, size=options.side, is_truth=not options.other_speech,
-            listener=listener, progress=progress, watch=_watch(options),
+            pairs, scorer, size=options.side, is_truth=not options.other_speech, listener=listener, progress=progress,
+            watch=partial(write_strip, options.strips) if options.strips else None,
         )  # fmt: skip
     settings = {
         "real": options.real, "generated": options.generated, "other_speech": options.other_speech,
@@ -80,16 +82,6 @@ def _score(options: Options, pairs: list[Pair]) -> tuple[Evaluation, list[tuple[
         "strips": seen_from(options.json, options.strips), "films": len(pairs) - len(failed),
     }  # fmt: skip
     return evaluation, failed, settings
-
-
-def _watch(options: Options) -> Any:  # noqa: ANN401 - film_pairs.PairWatcher, whose module is imported later
-    if options.strips is None:
-        return None
-    from lipsmith.evaluation.film_pairs import SYSTEM
-    from lipsmith.evaluation.report import strip, write_strip
-
-    folder = options.strips
-    return lambda name, shown, made: write_strip(folder, name, strip(shown.crops, {SYSTEM: made}, shown.is_truth))
 
 
 def _show(options: Options, evaluation: Evaluation, failed: list[tuple[str, str]], settings: dict[str, Any]) -> None:

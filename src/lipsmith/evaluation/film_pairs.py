@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -27,16 +26,13 @@ from lipsmith.evaluation.metrics.judge import SpeechTrack
 from lipsmith.evaluation.metrics.lse import figures_of
 from lipsmith.evaluation.run import Evaluation, summary
 from lipsmith.evaluation.sanity_checks import warn_other_speech
-from lipsmith.evaluation.scoring import RealStretch, Scorer
+from lipsmith.evaluation.scoring import RealStretch, Scorer, Watcher
 from lipsmith.evaluation.systems import REAL
 from lipsmith.evaluation.totals import Row
 from lipsmith.files import require
 from lipsmith.media import probe
 from lipsmith.progress import Progress
 from lipsmith.speech.mel import MELS, mel_spectrogram, stream_audio
-
-PairWatcher = Callable[[str, RealStretch, NDArray[np.uint8]], None]
-"""Called with the name of a pair, and the real and the generated crops of its first piece."""
 
 SYSTEM: Final = "generated"
 _NO_SPEECH: Final = SpeechTrack(np.zeros((MELS, 0), np.float32))
@@ -79,7 +75,7 @@ def score_pairs(
     is_truth: bool = True,
     listener: Listener | None = None,
     progress: Progress | None = None,
-    watch: PairWatcher | None = None,
+    watch: Watcher | None = None,
 ) -> tuple[Evaluation, list[tuple[str, str]]]:
     """Measure each pair in aligned crops of side `size`; also returns the pairs that failed, each with its reason.
 
@@ -107,7 +103,7 @@ def score_pairs(
 
 
 def _score(
-    pair: Pair, scorer: Scorer, size: int, is_truth: bool, listener: Listener, watch: PairWatcher | None
+    pair: Pair, scorer: Scorer, size: int, is_truth: bool, listener: Listener, watch: Watcher | None
 ) -> list[Row]:
     parts: dict[str, list[Row]] = {}
     tracks: dict[str, list[LipTrack]] = {}
@@ -124,7 +120,7 @@ def _score(
             track = LipTrack(lips[system], eye_distance(shown.meshes), shown.times)
             tracks.setdefault(system, []).append(track)
         if watch and number == 0:
-            watch(pair.name, shown, generated)
+            watch(pair.name, shown.crops, {SYSTEM: generated}, is_truth)
     if not parts:
         raise InputError(f"{pair.generated}: it ends before the face of {pair.real} appears; give the whole film.")
     about = {"clip": pair.name, "identity": pair.name}

@@ -55,14 +55,16 @@ def strip(
     return np.concatenate([np.concatenate([_label(name, len(row)), row], axis=1) for name, row in rows.items()])
 
 
-def write_strip(folder: Path, clip: str, image: NDArray[np.uint8]) -> Path:
-    """Write the strip of a clip as PNG atomically; returns its path."""
+def write_strip(
+    folder: Path, clip: str, real: NDArray[np.uint8], systems: Mapping[str, NDArray[np.uint8]], is_truth: bool = True
+) -> None:
+    """Write the `strip` of a clip as PNG atomically."""
+    image = strip(real, systems, is_truth)
     path = strip_path(folder, clip)
     path.parent.mkdir(parents=True, exist_ok=True)
     coded = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1]
     with write_whole(path) as beside:
         beside.write_bytes(coded.tobytes())
-    return path
 
 
 def strip_path(folder: Path, clip: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from lipsmith.evaluation.model_system import ModelSystem, resized
 from lipsmith.evaluation.outputs import Outputs
 from lipsmith.evaluation.protocols import MIN_STRICT_SECONDS, FrameChoice, Protocol, choose_frames, shown_frames
 from lipsmith.evaluation.run_systems import RunSystem
-from lipsmith.evaluation.scoring import RealStretch, Scorer
+from lipsmith.evaluation.scoring import RealStretch, Scorer, Watcher
 from lipsmith.evaluation.systems import ADAPTED, REAL, ReconstructionTask, System
 from lipsmith.evaluation.totals import Row, intervals, totals
 from lipsmith.face.crop import still_points
@@ -30,8 +30,6 @@ from lipsmith.speech.mel import mel_windows
 from lipsmith.speech.phonemes import Phonemes
 
 _LOG = logging.getLogger(__name__)
-ClipWatcher = Callable[[ClipRecord, RealStretch, dict[str, NDArray[np.uint8]]], None]
-"""Called with a clip, its real crops, and those of each system."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def evaluate(
     scorer: Scorer,
     *,
     progress: Progress | None = None,
-    watch: ClipWatcher | None = None,
+    watch: Watcher | None = None,
 ) -> Evaluation:
     """Measure `systems` on every clip of the plan that is long enough, one clip in memory at a time.
 
@@ -153,7 +151,7 @@ def _rows(
     task: ReconstructionTask,
     systems: Sequence[System],
     scorer: Scorer,
-    watch: ClipWatcher | None,
+    watch: Watcher | None,
 ) -> list[Row]:
     outputs, speeds = _outputs(systems, task)
     # The landmarks of films are unknown, and an adapted model predicts its own.
@@ -166,7 +164,7 @@ def _rows(
         speed = {"fps": speeds[name]} if name in speeds else {}
         rows.append({"clip": record.clip, "identity": record.identity, "system": name, **kept, **speed})
     if watch:
-        watch(record, shown, outputs)
+        watch(record.clip, shown.crops, outputs, shown.is_truth)
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -81,6 +81,11 @@ class RealStretch:
     """(T, 131, 2) crop units, the landmarks requested from the systems; None if unknown."""
     phonemes: Phonemes | None = None
     """What is said, in the clock of `times`; None where it is unknown."""
+
+
+Watcher = Callable[[str, Crops, Mapping[str, Crops], bool], None]
+"""Called with the name of a clip or of a pair of films, its real crops, those of each system, and whether the real ones
+are the ground truth; `partial(lipsmith.evaluation.report.write_strip, folder)` is one."""
 
 
 @dataclass
