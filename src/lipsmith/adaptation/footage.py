@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -41,7 +41,8 @@ def prepare_person(
         for left in (begun, root):
             shutil.rmtree(left, ignore_errors=True)
         begun.mkdir(parents=True)
-        records = list(_until_enough(_clips(films, begun, size, threads), _counter(films, progress)))
+        total = min(MOST_SECONDS, sum(probe(film).duration or 0.0 for film in films))
+        records = list(_until_enough(_clips(films, begun, size, threads), total, progress))
         if not records:
             names = ", ".join(film.name for film in films)
             raise InputError(
@@ -65,23 +66,16 @@ def _clips(films: Sequence[Path], root: Path, size: int, threads: int | None) ->
             _LOG.warning("%s: %s; it is not used", film, reason)
 
 
-def _until_enough(records: Iterator[ClipRecord], count: Callable[[float], None]) -> Iterator[ClipRecord]:
+def _until_enough(records: Iterator[ClipRecord], total: float, progress: Progress | None) -> Iterator[ClipRecord]:
+    """The clips that are long enough, up to `MOST_SECONDS` in all. `total`: the seconds that there may be, for the
+    progress."""
     seconds = 0.0
     for record in records:
         if record.seconds >= MIN_STRICT_SECONDS and record.frames >= MIN_SPLIT_FRAMES:
             yield record
             seconds += record.seconds
-            count(seconds)
+            if progress is not None:
+                progress(int(min(seconds, total)), int(total))
         if seconds >= MOST_SECONDS:
             _LOG.info("the first %.0f seconds of the face are used", seconds)
             return
-
-
-def _counter(films: Sequence[Path], progress: Progress | None) -> Callable[[float], None]:
-    total = min(MOST_SECONDS, sum(probe(film).duration or 0.0 for film in films))
-
-    def count(seconds: float) -> None:
-        if progress is not None:
-            progress(int(min(seconds, total)), int(total))
-
-    return count

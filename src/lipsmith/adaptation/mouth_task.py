@@ -35,8 +35,6 @@ and more, people with another's speech less than 0.1, silent ones 0."""
 _SHARE_OF_TIME: Final = 0.25
 _FIGURES: Final = ("lip_lmd", "l1_percent", "opening_r", "amplitude")
 
-Chosen = list[tuple[PreparedClip, FrameChoice]]
-
 
 def mouth_config(model: ModelFolder, minutes: float) -> LandmarkTraining:
     """The packaged config `adapt`, for the sizes of `model`, with a quarter of the minutes at most.
@@ -111,7 +109,7 @@ class MouthTask(LandmarkTask):
         self._halfway.start = dict(state["start"])
 
 
-def _usable(data: Path, window: int, half_of: str | None) -> Chosen:
+def _usable(data: Path, window: int, half_of: str | None) -> list[tuple[PreparedClip, FrameChoice]]:
     """The clips with frames held back, whose other frames fill two windows and hold one, and the roles of their
     frames."""
     records = [record for record in read_manifest(data) if half_of in (None, record.clip)]
