@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lipsmith.evaluation.systems import REAL
 from lipsmith.models.third_party import third_party
 from lipsmith.models.vgg import VGG, WIDTHS
 
@@ -92,14 +93,14 @@ def lpips(network: Lpips, real: NDArray[np.uint8], systems: Mapping[str, NDArray
 
     All systems are computed together, so that the real pictures pass through the network once.
     """
-    everything = {"real": real, **systems}
+    everything = {REAL: real, **systems}
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in everything}
     for start in range(0, len(real), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         truth = network.blocks(signed(real[part]))
         expected = units(truth)
         for name, pictures in everything.items():
-            blocks = truth if name == "real" else network.blocks(signed(pictures[part]))
+            blocks = truth if name == REAL else network.blocks(signed(pictures[part]))
             found[name].append((network.compare(units(blocks), expected), blocks[-1].mean((2, 3))))
     return {name: _joined(parts) for name, parts in found.items()}
 
