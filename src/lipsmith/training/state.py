@@ -49,7 +49,7 @@ class State:
         self.schedule = Schedule(config.steps, config.minutes, config.warmup)
         # Every process draws different samples; the generators of the first process are saved.
         self.is_first = fabric.is_global_zero
-        self.seed, self.seeds = config.seed + fabric.global_rank, fabric.world_size
+        self.seed, self.processes = config.seed + fabric.global_rank, fabric.world_size
         self.random = torch.Generator(device).manual_seed(self.seed)
         torch.manual_seed(self.seed)
         self.step, self.validated = 0, 0
@@ -126,7 +126,7 @@ class State:
         if self.is_first:
             set_rng_state(self.random, saved["random"])
         else:  # a seed that no process had before, so that none draws its samples again
-            seed = self.seed + self.seeds * self.step
+            seed = self.seed + self.processes * self.step
             self.random.manual_seed(seed)
             torch.manual_seed(seed)
         self.best, self.start = saved["best"], saved["start"]

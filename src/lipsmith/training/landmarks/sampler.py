@@ -261,7 +261,8 @@ def _extreme(footage: Footage, candidates: Tensor, random: torch.Generator) -> T
     """
     choice = torch.randint(4, (len(candidates),), device=candidates.device, generator=random)
     widths, openings = footage.widths[candidates], footage.openings[candidates]
-    places = torch.stack([0 * openings.argmax(1), widths.argmax(1), openings.argmax(1), openings.argmin(1)])
+    first = torch.zeros_like(choice)  # which is any, because candidates have no order
+    places = torch.stack([first, widths.argmax(1), openings.argmax(1), openings.argmin(1)])
     place = places.gather(0, choice[None])[0]
     return candidates.gather(1, place[:, None])
 

@@ -73,7 +73,8 @@ class LipsTask(Task[Mouths]):
     def validate(self, averaged: nn.Module, trials: int | None = None) -> dict[str, float]:
         """Errors in pixels of 128 on unseen people, r and slope of the middle gap; `score` is minus both errors."""
         averaged.eval()
-        frames = torch.arange(0, len(self.held_out.crops), 4, device=self.held_out.crops.device)[: trials and 64]
+        crops = self.held_out.crops
+        frames = torch.arange(0, len(crops), 4, device=crops.device)[: 64 if trials else None]
         with self.precision:
             parts = [self._found(averaged, part) for part in frames.split(_AT_ONCE)]  # type: ignore[no-untyped-call]
         found, true = (CROP_SIDE * torch.cat(part) for part in zip(*parts, strict=True))

@@ -19,12 +19,17 @@ from lipsmith.training.losses.lips import LIPS, gap_error, lip_error
 from lipsmith.training.losses.perceptual import perceptual_loss, style_loss
 
 MOUTH_WEIGHT: Final = 3.0
+"""What pixels at the middle of the mouth weigh in addition."""
 MOUTH_RADIUS: Final = 0.12
+"""Standard deviation of the Gaussian by which that falls off, crop units."""
 FACE_MARGIN: Final = 0.02
+"""How far the edge of a face mask lies outside the jaw line, crop units."""
 BACKGROUND_WEIGHT: Final = 0.6
+"""Weight of pixels outside the face."""
 OCTAVES: Final = 4
-SHALLOW: Final = (1, 2, 3)  # VGG stages at full scale
-DEEP: Final = (3, 4, 5)  # and at half
+"""Resolutions at which pixels are compared, each half of the one before."""
+SHALLOW, DEEP = (1, 2, 3), (3, 4, 5)
+"""Stages of VGG whose features of a picture, and of the picture at half its size, are compared."""
 
 
 def mouth_weight(points: Tensor, size: int) -> Tensor:

@@ -92,7 +92,7 @@ class OcclusionTask(Task[Occluded]):
         the last."""
         averaged.eval()
         random = Random(torch.Generator(self.held_out.mask.device).manual_seed(0))
-        frames = torch.arange(len(self.held_out), device=self.held_out.mask.device)[: trials and 64]
+        frames = torch.arange(len(self.held_out), device=self.held_out.mask.device)[: 64 if trials else None]
         found, plain = [], []
         for part in frames.split(_AT_ONCE):  # type: ignore[no-untyped-call]
             given = self.held_out.occluded(part, part.flip(0), 0.0, random)
