@@ -122,8 +122,7 @@ class Scorer:
         everything = {REAL: shown.crops, **systems}
         rows: dict[str, Row] = {name: {"frames": len(crops)} for name, crops in everything.items()}
         if shown.is_truth:
-            for name, crops in systems.items():
-                rows[name] |= {"psnr": _mean(psnr(crops, shown.crops)), "ssim": _mean(ssim(crops, shown.crops))}
+            self._likeness("", shown.crops, systems, rows)
             self._perceive(shown, systems, rows)
         self._lips(shown, lips or self.find_lips(shown, systems), rows)
         self._identity(shown, everything, rows)
@@ -140,18 +139,20 @@ class Scorer:
         """Figures of one region of the face, at the clips' size."""
         places = windows(select(shown.meshes), part, shown.crops.shape[1])
         real, drawn = cut(shown.crops, places), {name: cut(crops, places) for name, crops in systems.items()}
+        self._likeness(f"{part}.", real, drawn, rows)
         detail, unrest = _mean(sharpness(real)), flicker(real)
         for name, crops in drawn.items():
-            rows[name] |= {
-                f"{part}.psnr": _mean(psnr(crops, real)),
-                f"{part}.ssim": _mean(ssim(crops, real)),
-                f"{part}.sharpness": _share(_mean(sharpness(crops)), detail),
-                f"{part}.flicker": _share(flicker(crops), unrest),
-            }
+            rows[name][f"{part}.sharpness"] = _share(_mean(sharpness(crops)), detail)
+            rows[name][f"{part}.flicker"] = _share(flicker(crops), unrest)
+
+    def _likeness(self, prefix: str, real: Crops, systems: Mapping[str, Crops], rows: dict[str, Row]) -> None:
+        """How like the real pictures those of the systems are, pixel by pixel and to AlexNet."""
+        for name, crops in systems.items():
+            rows[name] |= {f"{prefix}psnr": _mean(psnr(crops, real)), f"{prefix}ssim": _mean(ssim(crops, real))}
         if self.networks.lpips_alex:
-            for name, seen in lpips(self.networks.lpips_alex, real, drawn).items():
+            for name, seen in lpips(self.networks.lpips_alex, real, systems).items():
                 if name != REAL:
-                    rows[name][f"{part}.lpips_alex"] = _mean(seen.distances)
+                    rows[name][f"{prefix}lpips_alex"] = _mean(seen.distances)
 
     def frechet(self, system: str) -> float:
         """Fréchet distance of all pictures so far from the real ones; NaN without VGG-16."""
@@ -160,10 +161,7 @@ class Scorer:
         return frechet(self._moments[system], self._moments[REAL])
 
     def _perceive(self, shown: RealStretch, systems: Mapping[str, Crops], rows: dict[str, Row]) -> None:
-        if self.networks.lpips_alex:
-            for name, seen in lpips(self.networks.lpips_alex, shown.crops, systems).items():
-                if name != REAL:
-                    rows[name]["lpips_alex"] = _mean(seen.distances)
+        """What VGG-16 sees: LPIPS, and the features for the Fréchet distance."""
         if self.networks.lpips_vgg:
             thinned = {name: crops[::_VGG_EVERY] for name, crops in systems.items()}
             for name, seen in lpips(self.networks.lpips_vgg, shown.crops[::_VGG_EVERY], thinned).items():
