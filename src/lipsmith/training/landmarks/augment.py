@@ -193,11 +193,7 @@ def silence(window: Window, share: float, random: torch.Generator) -> Window:
     moment = torch.arange(frames, device=device)[:, None] / RATE
     moment = moment + (torch.arange(WINDOW, device=device) - WINDOW / 2 + 0.5) / MEL_RATE
     silent = (moment >= start) & (moment < end) & (chance < share)
-    hiss = -MEL_LIMIT + 1.5 * level.square()[..., None]
-    hiss = (hiss + 0.3 * torch.randn(window.speech.shape, device=device, generator=random)).clamp_min(-MEL_LIMIT)
-    # Includes digital silence, as between cuts and around synthetic speech.
-    hiss = torch.where(level[..., None] < _DIGITAL, -MEL_LIMIT, hiss)
-    speech = torch.where(silent[:, :, None], hiss, window.speech)
+    speech = torch.where(silent[:, :, None], _hiss(window.speech, level[..., None], random), window.speech)
     quiet = rearrange(silent.float().mean(-1), "b t -> b t 1 1")
     pose, content = window.points[:, :, :NUM_POSE], window.points[:, :, NUM_POSE:]
     target = torch.lerp(content, touching(shut_mouth(window.references, pose)), quiet)
@@ -209,6 +205,14 @@ def silence(window: Window, share: float, random: torch.Generator) -> Window:
         phonemes=window.phonemes * said,
         bilabial=window.bilabial & (said[..., 0] > 0.5),
     )
+
+
+def _hiss(speech: Tensor, level: Tensor, random: torch.Generator) -> Tensor:
+    """Mel of quiet noise, as much as the `speech`; `level` `(b, 1, 1, 1)` in [0, 1] tells how loud it is."""
+    floor = -MEL_LIMIT + 1.5 * level.square()
+    hiss = (floor + 0.3 * torch.randn(speech.shape, device=speech.device, generator=random)).clamp_min(-MEL_LIMIT)
+    # Includes digital silence, as between cuts and around synthetic speech.
+    return torch.where(level < _DIGITAL, -MEL_LIMIT, hiss)
 
 
 def touching(content: Tensor) -> Tensor:
