@@ -227,8 +227,8 @@ def _write(found: Adaptation, work: Path, base: ModelFolder, card: str) -> None:
     (work / _MOVED).unlink(missing_ok=True)
     shutil.rmtree(work / _MODEL, ignore_errors=True)
     model.mkdir(parents=True)
-    names = {"data": "see above", "hardware": "see above", "license": terms}
-    export(work / "mouth" if found.mouth_after else base.path, work / "run", model, found.folder.name, **names)
+    mouth = work / "mouth" if found.mouth_after else base.path
+    export(mouth, work / "run", model, found.folder.name, data="see above", hardware="see above", license=terms)
     (model / "CARD.md").write_text(card, encoding="utf-8")
     try:
         quantize(model, work / "clips", ("train", "train"))
