@@ -100,8 +100,8 @@ def without_drawing(size: tuple[int, int], film: Film, stretches: list[Stretch],
 
     `size`: of the real film with these `stretches`. Raises InputError for a side-by-side comparison.
     """
-    (width, height), (whole, tall) = size, film.size
-    if abs((whole / tall) / (2 * width / height) - 1) >= _SAME:
+    width, height = size
+    if not is_same_shape(film.size, (2 * width, height)):
         return film
     halves = replace(film, half="left"), replace(film, half="right")
     shown = [half for half in halves if look_for_face(half, _scaled(size, half.size, stretches), detector).is_in_place]
