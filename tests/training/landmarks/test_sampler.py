@@ -11,7 +11,7 @@ import torch
 from landmark_clips import talking_clip
 from lipsmith.face.landmarks import mouth_width, outer_lip_opening, ranks
 from lipsmith.speech.mel import MEL_RATE, mel_windows
-from lipsmith.training.landmarks.sampler import ReferenceRules, draw, gather_footage, tracked_windows
+from lipsmith.training.landmarks.sampler import ReferenceRules, draw, gather_footage, whole_windows
 
 
 def generator() -> torch.Generator:
@@ -20,7 +20,8 @@ def generator() -> torch.Generator:
 
 def test_windows_contain_no_frame_without_a_face() -> None:
     tracked = np.array([True, True, False, True, True, True])
-    assert tracked_windows(tracked, 2).tolist() == [0, 3, 4]
+    clip = replace(talking_clip(0, "a", frames=6), tracked=tracked)
+    assert whole_windows(clip, 2).tolist() == [0, 3, 4]
 
 
 def test_the_pose_is_the_windows_own_or_still_or_of_a_nearby_time() -> None:

@@ -194,14 +194,9 @@ def _usable(clip: PreparedClip) -> NDArray[np.bool_]:
 
 
 def whole_windows(clip: PreparedClip, window: int) -> NDArray[np.intp]:
-    """First frames, at 25 a second, of a clip's windows that training may draw."""
-    return tracked_windows(_usable(clip), window)
-
-
-def tracked_windows(tracked: NDArray[np.bool_], window: int) -> NDArray[np.intp]:
-    """First frames of all windows in which a face was found in every frame."""
-    lost = np.concatenate([[0], np.cumsum(~tracked)])
-    return np.flatnonzero(lost[window:] == lost[:-window])
+    """First frames, at 25 a second, of a clip's windows that training may draw: every frame is usable."""
+    unusable = np.concatenate([[0], np.cumsum(~_usable(clip))])
+    return np.flatnonzero(unusable[window:] == unusable[:-window])
 
 
 def draw(
