@@ -92,12 +92,11 @@ class ModelSystem:
 
     def _drawings(self, task: ReconstructionTask, pool: NDArray[np.intp]) -> Iterator[Drawing]:
         """The targets rendered at the model's own size, a few at a time."""
-        size = self.size
         points = task.landmarks[pool]
         face = encode_face(
             self._backend, task.images[pool], points, task.still[pool], choose_pool(points, None, self._lips)
         )
-        chosen = self._chosen(task, pool)
+        chosen, sketches = self._chosen(task, pool), Sketches(task.points)
         first, last = np.zeros(1, np.intp), np.full(1, len(task.points) - 1)
         for start in range(0, len(task.targets), _AT_ONCE):
             places = np.arange(start, min(start + _AT_ONCE, len(task.targets)))
@@ -107,7 +106,7 @@ class ModelSystem:
                 task.upper[places],
                 task.points[places],
                 task.still[task.targets[places]],
-                Sketches(task.points).around(places, first, last, size),
+                sketches.around(places, first, last, self.size),
                 task.mel[places],
                 chosen[places],
             )

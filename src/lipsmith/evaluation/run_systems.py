@@ -30,8 +30,9 @@ from lipsmith.models.peers.wav2lip import Wav2Lip, generate
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.network import Renderer
 
-CARD, WEIGHTS = "renderer.json", "renderer.safetensors"
+CARD, _WEIGHTS = "renderer.json", "renderer.safetensors"
 _WINDOW: Final = 5
+"""Frames per window of a landmark generator, which such a run does not have: any number does."""
 _AT_ONCE: Final = 4
 
 
@@ -75,10 +76,10 @@ class IplapSystem:
         encoded = self._network.encode(*(self._tensor(planes(each))[None] for each in (images, drawn)))
         chosen = torch.from_numpy(_without_own(task, pool)).to(self._device)
         ends = np.zeros(1, np.intp), np.full(1, len(task.points) - 1)
-        crops = []
+        drawings, crops = Sketches(task.points), []
         for at in parts(len(task.targets), _AT_ONCE):
             places = np.arange(at.start, at.stop)
-            sketches = Sketches(task.points).around(places, *ends, size).astype(np.float32) / np.float32(255)
+            sketches = drawings.around(places, *ends, size).astype(np.float32) / np.float32(255)
             references = EncodedReferences(*(x[0, chosen[at]] for x in (encoded.images, encoded.full, encoded.half)))
             inputs = planes(upper[at]), sketches, task.mel[at, None].astype(np.float32)
             image, _ = self._network(*(self._tensor(x) for x in inputs), references)
@@ -123,7 +124,7 @@ def load_variant(
     if not (Path(folder) / CARD).is_file():
         return load_system(name, folder, device, threads, references=references, lips=lips)
     training, place = read_card(folder, "renderer")["training"], torch_device(device)
-    model, where, weights = training.get("model"), f"{Path(folder) / CARD}: training.model", Path(folder) / WEIGHTS
+    model, where, weights = training.get("model"), f"{Path(folder) / CARD}: training.model", Path(folder) / _WEIGHTS
     system = training.get("system")
     if system is not None and (references or lips):
         raise UsageError(f"{folder} is a run of {system}, whose number of references and lips is fixed.")
