@@ -15,19 +15,10 @@ from lipsmith.config import build
 from lipsmith.errors import WeightsError
 from lipsmith.face.landmarks import mouth_box
 from lipsmith.inference.weights import WEIGHTS, of_network, read_weights
+from lipsmith.models.blocks import flat, grouped
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.generator import LandmarkGenerator, build_landmark_generator
-from lipsmith.models.renderer.alignment import (
-    Aligned,
-    Guesses,
-    Request,
-    View,
-    at_size_of,
-    flat,
-    grouped,
-    weighted_mean,
-    with_small,
-)
+from lipsmith.models.renderer.alignment import Aligned, Guesses, Request, View, at_size_of, weighted_mean, with_small
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.detail import DetailShare
 from lipsmith.models.renderer.flow import mean_over

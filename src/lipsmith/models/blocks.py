@@ -1,9 +1,10 @@
-"""Convolution blocks of the image networks."""
+"""Convolution blocks of the image networks, and the axis of the references of each target."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
@@ -118,3 +119,18 @@ def conv_norm(
     """A convolution, batch normalization and ReLU."""
     conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels_out), nn.ReLU())
+
+
+def grouped(x: Tensor, count: int) -> Tensor:
+    """`(b k, ...)` to `(b, k, ...)`, with `count` = k."""
+    return rearrange(x, "(b k) ... -> b k ...", k=count)
+
+
+def flat(x: Tensor) -> Tensor:
+    """`(b, k, ...)` to `(b k, ...)`."""
+    return rearrange(x, "b k ... -> (b k) ...")
+
+
+def each(x: Tensor, count: int) -> Tensor:
+    """Every target's features once for each of its references."""
+    return repeat(x, "b ... -> (b k) ...", k=count)

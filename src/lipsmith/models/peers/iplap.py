@@ -14,11 +14,10 @@ from einops import repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.models.blocks import conv_norm
+from lipsmith.models.blocks import conv_norm, flat, grouped
 from lipsmith.models.peers.config import IplapConfig, scaled
 from lipsmith.models.peers.modulation import adain, spade
 from lipsmith.models.peers.wav2lip import TOKEN, speech_encoder
-from lipsmith.models.renderer.alignment import flat, grouped
 from lipsmith.models.renderer.flow import positions, region_grid, warp
 
 FULL, HALF, HIDDEN = 32, 256, 256

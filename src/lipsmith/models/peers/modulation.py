@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 
+from lipsmith.models.blocks import each
 from lipsmith.models.renderer.spade import Modulate, Modulation
 
 
@@ -49,7 +50,7 @@ class ModulatedBlock(nn.Module):
     def forward(self, x: Tensor, guide: Tensor, count: int = 1) -> Tensor:
         """Features `(b count, C, h, w)`, and a guide that `count` of them share, `(b, ...)`, to features."""
         for modulator, conv in zip(self.modulators, self.convs, strict=True):
-            scale, shift = (repeat(each, "b ... -> (b k) ...", k=count) for each in modulator(guide))
+            scale, shift = (each(part, count) for part in modulator(guide))
             x = conv(self.act(self.modulate(x, (scale, shift))))
         return x
 

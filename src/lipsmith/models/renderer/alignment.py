@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import torch
-from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.face.landmarks import mouth_box
-from lipsmith.models.blocks import conv3, res_blocks, unshuffled, zeroed
+from lipsmith.models.blocks import conv3, each, flat, grouped, res_blocks, unshuffled, zeroed
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.context import Context, NoContext
 from lipsmith.models.renderer.flow import (
@@ -262,18 +261,3 @@ def at_size_of(features: Tensor, weight: Tensor) -> Tensor:
     if have > wanted:
         return F.avg_pool2d(weight, have // wanted)
     return enlarge(weight, wanted // have) if have < wanted else weight
-
-
-def grouped(x: Tensor, count: int) -> Tensor:
-    """`(b k, ...)` to `(b, k, ...)`, with `count` = k."""
-    return rearrange(x, "(b k) ... -> b k ...", k=count)
-
-
-def flat(x: Tensor) -> Tensor:
-    """`(b, k, ...)` to `(b k, ...)`."""
-    return rearrange(x, "b k ... -> (b k) ...")
-
-
-def each(x: Tensor, count: int) -> Tensor:
-    """Every target's features once for each of its references."""
-    return repeat(x, "b ... -> (b k) ...", k=count)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from lipsmith.models.blocks import conv3, res_blocks, zeroed
+from lipsmith.models.blocks import conv3, each, grouped, res_blocks, zeroed
 from lipsmith.models.renderer.flow import interpolate, mean_over
 
 
@@ -28,8 +27,8 @@ class Context(nn.Module):
     def forward(self, x: Tensor, count: int) -> Tensor:
         """Features `(b k, c, h, w)` of the `count` = k references of each target, to the same shape."""
         active = torch.relu(x)
-        mean = mean_over(rearrange(active, "(b k) c h w -> b k c h w", k=count))
-        half = self.own(active) + repeat(self.shared(mean), "b c h w -> (b k) c h w", k=count)
+        mean = mean_over(grouped(active, count))
+        half = self.own(active) + each(self.shared(mean), count)
         seen = self.out(self.near(half + interpolate(self.far(half), half.shape[2:])))
         return x + interpolate(seen, x.shape[2:])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipsmith.models.blocks import flat, grouped
 from lipsmith.models.renderer.flow import cell_means, enlarge, mean_over, softmax
 
 CELL: Final = 4
@@ -39,9 +39,9 @@ class DetailShare(nn.Module):
             image: `(b, 3, H, W)`, the rendered picture.
         """
         count = warped.shape[1]
-        off = _cell_means(self._detail(rearrange(warped - image[:, None], "b k c h w -> (b k) c h w")))
+        off = _cell_means(self._detail(flat(warped - image[:, None])))
         scale = _TOLERANCE * (_cell_means(self._detail(image)) + _FAINT)
-        return softmax(weight.log() - rearrange(off, "(b k) h w -> b k h w", k=count) / scale[:, None])
+        return softmax(weight.log() - grouped(off, count) / scale[:, None])
 
     def _detail(self, pictures: Tensor) -> Tensor:
         """Pictures `(n, 3, H, W)` minus their low-frequency light."""

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lipsmith.models.blocks import conv3, res_blocks, unshuffled, upsample, zeroed
-from lipsmith.models.renderer.alignment import RESIDUAL_UNIT, Alignment, Flows, Guesses, Request, View, each
+from lipsmith.models.blocks import conv3, each, res_blocks, unshuffled, upsample, zeroed
+from lipsmith.models.renderer.alignment import RESIDUAL_UNIT, Alignment, Flows, Guesses, Request, View
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.flow import enlarge
 from lipsmith.models.renderer.lip_flow import same_for_both

@@ -10,17 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.models.blocks import Unshuffle, conv3, res_blocks
-from lipsmith.models.renderer.alignment import (
-    Aligned,
-    Alignment,
-    FlowAlignment,
-    NoAlignment,
-    References,
-    Request,
-    flat,
-    grouped,
-)
+from lipsmith.models.blocks import Unshuffle, conv3, flat, grouped, res_blocks
+from lipsmith.models.renderer.alignment import Aligned, Alignment, FlowAlignment, NoAlignment, References, Request
 from lipsmith.models.renderer.audio_attention import AudioAttention, NoAudio
 from lipsmith.models.renderer.config import RendererConfig
 from lipsmith.models.renderer.decoder import Decoder
