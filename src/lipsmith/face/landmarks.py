@@ -45,6 +45,7 @@ NUM_MESH: Final = 478
 NUM_POSE: Final = len(POSE)
 NUM_CONTENT: Final = len(CONTENT)
 NUM_JAW: Final = len(JAW)
+NUM_LIPS: Final = NUM_CONTENT - NUM_JAW
 NUM_POINTS: Final = len(POINTS)
 
 # Warping corrects a slightly different pose but cannot add teeth, so lips weigh most and the jaw least.

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipsmith.config import require_range
-from lipsmith.face.landmarks import INNER_LIP, OUTER_LIP
+from lipsmith.face.landmarks import NUM_LIPS
 from lipsmith.models.blocks import NormResidual, Unshuffle, conv_norm
 
-POINTS: Final = len(OUTER_LIP) + len(INNER_LIP)
 SPAN: Final = (0.5, 0.375)
 """Width and height of the window, crop units: a wide open mouth and what is around it."""
 
@@ -64,14 +63,14 @@ class LipDetector(nn.Module):
             nn.Flatten(),
             nn.Linear(config.widths[-1] * cells, config.hidden),
             nn.ReLU(),
-            nn.Linear(config.hidden, 2 * POINTS),
+            nn.Linear(config.hidden, 2 * NUM_LIPS),
         )
 
     def forward(self, windows: Tensor) -> Tensor:
         """Windows `(B, 3, h, w)` in [0, 1] to the outer and inner lip `(B, 40, 2)`, in crop units from the window's
         center."""
         points: Tensor = self.head(self.features(4 * windows - 2)).float()
-        return points.reshape(-1, POINTS, 2) / 10
+        return points.reshape(-1, NUM_LIPS, 2) / 10
 
     def detect(self, crops: Tensor, around: Tensor) -> Tensor:
         """Lips `(B, 40, 2)` of crops `(B, 3, S, S)` in [0, 1], crop units; `around`: `(B, 2)`, where to look."""

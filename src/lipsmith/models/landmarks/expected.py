@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lipsmith.face.landmarks import CONTOUR, LEFT_BROW, NOSE, NUM_CONTENT, NUM_JAW, NUM_POSE, RIGHT_BROW
+from lipsmith.face.landmarks import CONTOUR, LEFT_BROW, NOSE, NUM_JAW, NUM_LIPS, NUM_POSE, RIGHT_BROW
 
 NUM_STEADY = len(CONTOUR + RIGHT_BROW + LEFT_BROW + NOSE)
 """The first pose points, which exclude the blinking eyes."""
@@ -53,7 +53,7 @@ def _shares() -> Tensor:
     """`(57, 3)` of each content point: the jaw's go from ear over chin to ear."""
     ear, chin, lips = (torch.tensor(each) for each in (_EAR, _CHIN, _LIPS))
     reach = torch.linspace(0, math.pi, NUM_JAW).sin()[:, None]
-    return torch.cat([torch.lerp(ear, chin, reach), lips.expand(NUM_CONTENT - NUM_JAW, 3)])
+    return torch.cat([torch.lerp(ear, chin, reach), lips.expand(NUM_LIPS, 3)])
 
 
 def expected_content(pose: Tensor, references: Tensor, nearness: float) -> Tensor:

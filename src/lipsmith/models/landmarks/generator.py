@@ -9,7 +9,7 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW
+from lipsmith.face.landmarks import NUM_JAW, NUM_LIPS
 from lipsmith.models.blocks import zeroed
 from lipsmith.models.landmarks.config import LandmarkConfig
 from lipsmith.models.landmarks.expected import expected_content, followed, steadied
@@ -17,8 +17,6 @@ from lipsmith.models.landmarks.layers import EncoderLayer, TemporalResidual, bui
 from lipsmith.models.landmarks.placement import Placement
 from lipsmith.models.mel_encoder import FeatureEncoder, JointEncoder, MelEncoder
 from lipsmith.speech.mel import MELS
-
-NUM_LIPS = NUM_CONTENT - NUM_JAW
 
 
 class LandmarkGenerator(nn.Module):

@@ -9,7 +9,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW
+from lipsmith.face.landmarks import NUM_JAW, NUM_LIPS
 from lipsmith.models.landmarks.expected import NUM_STEADY, QUICK, steadied
 
 NUM_PLACED: Final = NUM_JAW + 1
@@ -37,7 +37,7 @@ class Placement(nn.Module):
         moved = F.linear(pose_features(pose, references, steady), self.weight)
         placed = rearrange(moved, "b t (p c) -> b t p c", c=2)
         jaw, lips = placed[:, :, :NUM_JAW], placed[:, :, NUM_JAW:]
-        return torch.cat([jaw, lips.expand(-1, -1, NUM_CONTENT - NUM_JAW, -1)], dim=2)
+        return torch.cat([jaw, lips.expand(-1, -1, NUM_LIPS, -1)], dim=2)
 
 
 def pose_features(pose: Tensor, references: Tensor, steady: float) -> Tensor:

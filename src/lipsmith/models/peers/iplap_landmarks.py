@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from lipsmith.face.landmarks import NUM_CONTENT, NUM_JAW
+from lipsmith.face.landmarks import NUM_JAW, NUM_LIPS
 from lipsmith.models.landmarks.layers import EncoderLayer, sinusoids
 from lipsmith.models.mel_encoder import MelEncoder
 from lipsmith.models.peers.wav2lip import RESIDUALS
@@ -39,7 +39,7 @@ class IplapLandmarks(nn.Module):
         self.normalize = nn.LayerNorm(DIM)
         self.modality = nn.Parameter(0.02 * torch.randn(3, DIM))
         self.layers = nn.Sequential(*(EncoderLayer(DIM, HEADS, FEED_FORWARD, DROPOUT) for _ in range(LAYERS)))
-        self.lips = nn.Linear(DIM, 2 * (NUM_CONTENT - NUM_JAW))
+        self.lips = nn.Linear(DIM, 2 * NUM_LIPS)
         self.jaw = nn.Linear(DIM, 2 * NUM_JAW)
 
     def forward(self, mel: Tensor, pose: Tensor, references: Tensor) -> Tensor:
