@@ -13,7 +13,7 @@ from typing import Final
 
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
 
 from lipsmith.config import require_range
 
@@ -65,8 +65,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, inputs, H, W)` to `(B, outputs, H / stride, W / stride)`."""
-        y = functional.relu(self.first_norm(self.first(x)))
-        return functional.relu(self.second_norm(self.second(y)) + self.skip(x))
+        y = F.relu(self.first_norm(self.first(x)))
+        return F.relu(self.second_norm(self.second(y)) + self.skip(x))
 
 
 def _stages(widths: tuple[int, ...], blocks: int, strides: tuple[tuple[int, int], ...]) -> nn.Sequential:
@@ -91,7 +91,7 @@ class _Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = rearrange(self.squeeze(x), "b c h w -> b (c h w)")
-        return functional.normalize(self.project(self.dropout(flat)).float(), dim=-1)
+        return F.normalize(self.project(self.dropout(flat)).float(), dim=-1)
 
 
 class MouthTower(nn.Module):
@@ -152,7 +152,7 @@ class SyncNet(nn.Module):
         """Lower halves of crops `(F, 3, S, S)` in [0, 1], scaled to `(F, 3, h, w)`."""
         lower = images[:, :, images.shape[2] // 2 :]
         size = (self.config.height, self.config.width)
-        return functional.interpolate(lower, size, mode="bilinear", antialias=True, align_corners=False)
+        return F.interpolate(lower, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def windows(mouths: Tensor) -> Tensor:
