@@ -40,20 +40,10 @@ class FeatureEncoder(nn.Module):
 
     def __init__(self, bands: int, width: int, dim: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            Rearrange("n 1 c s -> n c s"),
-            nn.Conv1d(bands, width, 3, padding=1),
-            nn.BatchNorm1d(width),
-            nn.ReLU(),
-            nn.Conv1d(width, width, 3, stride=2, padding=1),
-            nn.BatchNorm1d(width),
-            nn.ReLU(),
-            nn.Conv1d(width, width, 3, stride=2, padding=1),
-            nn.BatchNorm1d(width),
-            nn.ReLU(),
-            Rearrange("n c s -> n (c s)"),
-            nn.Linear(4 * width, dim),
-        )
+        layers: list[nn.Module] = [Rearrange("n 1 c s -> n c s")]
+        for channels, stride in ((bands, 1), (width, 2), (width, 2)):
+            layers += [nn.Conv1d(channels, width, 3, stride, 1), nn.BatchNorm1d(width), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, Rearrange("n c s -> n (c s)"), nn.Linear(4 * width, dim))
 
     def forward(self, mel: Tensor) -> Tensor:
         """Tokens `(n, dim)` of feature windows `(n, 1, bands, 16)`, with values of order one."""
