@@ -24,8 +24,8 @@ import onnx
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from lipsmith.files import check_file, home, write_whole
-from lipsmith.models.third_party import THIRD_PARTY
+from lipsmith.files import check_file, write_whole
+from lipsmith.models.third_party import THIRD_PARTY, weights_path
 
 CONVOLUTIONS = {"AlexNet_0": (0, 3, 6, 8, 10), "VGG16_0": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)}
 """Numbers of the convolutions in torchvision's `features`."""
@@ -43,7 +43,7 @@ def main(archives: list[str]) -> None:
             sys.exit(f"{archive} holds none of the known files; give the versions that are named in {__file__}.")
         for content in known:
             name, make = MADE_OF[digest(content)]
-            path = home() / "weights" / THIRD_PARTY[name].file
+            path = weights_path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             with write_whole(path) as beside:
                 beside.write_bytes(make(content))

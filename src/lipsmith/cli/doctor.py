@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from lipsmith.cli import console
 from lipsmith.errors import WeightsError
-from lipsmith.files import home
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +20,10 @@ class Options(console.Common):
 def run(options: Options) -> None:
     """Print the tables on stdout, as the result of this verb."""
     from lipsmith.inference import diagnosis
-    from lipsmith.models.third_party import THIRD_PARTY, third_party_state
+    from lipsmith.models.third_party import THIRD_PARTY, third_party_state, weights_folder
 
     backend = diagnosis.backend_of()
-    weights = [("folder", str(home() / "weights"))]
+    weights = [("folder", str(weights_folder()))]
     weights += [(name, third_party_state(name)) for name in THIRD_PARTY]
     for title, rows in (
         ("Versions", diagnosis.versions()),

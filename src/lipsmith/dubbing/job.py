@@ -41,7 +41,6 @@ from lipsmith.files import (
     STALE,
     FileLock,
     hidden_for,
-    home,
     refuse_clashes,
     refuse_existing,
     remove_stale,
@@ -55,7 +54,7 @@ from lipsmith.media import VideoWriter
 from lipsmith.media.background import Background, open_background
 from lipsmith.media.reading import require_frame
 from lipsmith.media.writing import check_path
-from lipsmith.models.third_party import THIRD_PARTY
+from lipsmith.models.third_party import weights_path
 from lipsmith.progress import ProgressOf, unwatched
 from lipsmith.speech.conversation import Conversation, Turn
 from lipsmith.speech.recording import Speech
@@ -166,7 +165,7 @@ def surroundings() -> dict[str, Any]:
     """What the frames depend on besides the dub itself: software and weights of this machine."""
     return {
         "versions": [__version__, av.__version__, str(av.library_versions["libavcodec"])],
-        "face recognizer": "found" if (home() / "weights" / THIRD_PARTY["sface"].file).is_file() else "missing",
+        "face recognizer": "found" if weights_path("sface").is_file() else "missing",
     }
 
 

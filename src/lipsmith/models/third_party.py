@@ -64,9 +64,14 @@ THIRD_PARTY = {
 }
 
 
+def weights_folder() -> Path:
+    """Where the files of third-party weights belong."""
+    return home() / "weights"
+
+
 def weights_path(name: str) -> Path:
     """Where the file of third-party weights `name` belongs."""
-    return home() / "weights" / THIRD_PARTY[name].file
+    return weights_folder() / THIRD_PARTY[name].file
 
 
 def third_party_state(name: str) -> str:
