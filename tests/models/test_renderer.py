@@ -248,11 +248,10 @@ def test_a_warp_by_half_a_pixel_is_a_mean_and_stops_at_the_border() -> None:
 
 
 @torch.no_grad()
-def test_padding_channels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_and_cues_may_be_convolved_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = lively(), inputs()
     trained = network(**x).image
     monkeypatch.setattr("lipsmith.models.renderer.alignment.is_exporting", lambda: True)
-    assert network.get_parameter("alignment.from_reference.weight").shape[1] % 16
     torch.testing.assert_close(network(**x).image, trained, atol=1e-5, rtol=0)
 
 
