@@ -342,3 +342,14 @@ def test_an_empty_folder_may_take_results(tmp_path: Path) -> None:
     refuse_filled(tmp_path, overwrite=True)
     with pytest.raises(errors.UsageError, match="is not empty"):
         refuse_filled(tmp_path, overwrite=False)
+
+
+def test_home_is_the_platforms_cache_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIPSMITH_HOME", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert files.home() == Path("/elsewhere/lipsmith")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert files.home() == Path.home() / ".cache/lipsmith"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert files.home() == Path.home() / "Library/Caches/lipsmith"
