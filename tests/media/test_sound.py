@@ -210,3 +210,10 @@ def test_no_sound_is_lost_where_blocks_of_vorbis_change_their_size(
     path = sound(tmp_path / "a.ogg", tone()[None], RATE, "flac")
     monkeypatch.setattr(media_sound, "decoded_sound", in_short_packets)
     assert read(path).shape[1] == RATE
+
+
+def test_sound_at_the_wanted_rate_passes_unchanged() -> None:
+    resampler = media_sound.Resampler(RATE, RATE)
+    blocks = [np.random.default_rng(size).uniform(-1.5, 1.5, (1, size)).astype(np.float32) for size in (1, 640, 333)]
+    assert all(np.array_equal(np.concatenate(resampler(block), axis=1), block) for block in blocks)
+    assert resampler.end() == []

@@ -126,7 +126,7 @@ class Live:
         self._clip, self._strength, self._paced = clip, strength, paced
         self._clock = clock or WallClock()
         self._sound = SoundQueue(rate, LOOK_AHEAD, most_behind)
-        self._resampler = None if rate == SAMPLE_RATE else Resampler(rate, SAMPLE_RATE)
+        self._resampler = Resampler(rate, SAMPLE_RATE)
         self._features = SpeechFeatures(clip.backend)
         self._played = self._rendering = 0
         self._ended = self._closed = self._begun = False
@@ -170,7 +170,7 @@ class Live:
         with self._changed:
             kept = self._sound.clear()
             self._features.truncate((self._played + kept) / self.rate)
-            self._resampler = None if self.rate == SAMPLE_RATE else Resampler(self.rate, SAMPLE_RATE)
+            self._resampler = Resampler(self.rate, SAMPLE_RATE)
             self._ended = True
             self._changed.notify_all()
 
@@ -250,20 +250,14 @@ class Live:
             start, count = self._played / self.rate, end - self._played
             said = min(count, self._sound.waiting)
             new = self._sound.read_ahead(count + round(LOOK_AHEAD * self.rate), count)
-            self._extract_features(new)
+            for block in self._resampler(new[None]):
+                self._features.push(block[0])
             sound = self._sound.take(count)
             self._played = end
             self._rendering += said
             tracks = [track for mouth in mouths if (track := mouth.track(number, self._features, self._strength))]
         drawn = pool.submit(draw_frame, self._clip.encoded, tracks, number, image)
         return _PendingFrame(number, sound, start, tracks, drawn, said)
-
-    def _extract_features(self, new: Wave) -> None:
-        if self._resampler is None:
-            self._features.push(new)
-            return
-        for block in self._resampler(new[None]):
-            self._features.push(block[0])
 
     def _finish(self, frame: _PendingFrame, compositors: defaultdict[int, Compositor], leaders: Leaders) -> LiveFrame:
         drawn = leaders.steadied(frame.drawn.result(), frame.mouths)

@@ -90,7 +90,10 @@ def language_of(stream: Stream) -> str | None:
 
 
 class Resampler:
-    """Resamples a stream of blocks `(channels, n)` from `rate` to `new_rate`; sample 0 stays in place."""
+    """Resamples a stream of blocks `(channels, n)` from `rate` to `new_rate`; sample 0 stays in place.
+
+    Blocks at `new_rate` pass unchanged.
+    """
 
     def __init__(self, rate: int, new_rate: int, channels: int = 1) -> None:
         self.rate = rate
