@@ -26,7 +26,7 @@ from lipsmith.inference.model_folder import usable_cores
 if TYPE_CHECKING:
     from lipsmith.data.prepare.clip import Outcome
 
-logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 Task = tuple[Job, Path, int]
 T = TypeVar("T")
@@ -127,7 +127,7 @@ def _run(task: Task) -> Outcome:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise not_written(root, error) from error  # no other clip could be written either
         # An unexpected error must not stop the other clips; it is reported in the summary.
-        logger.debug("%s", job.source, exc_info=True)
+        _LOG.debug("%s", job.source, exc_info=True)
         return _failure(job, f"{type(error).__name__}: {error}")
 
 
