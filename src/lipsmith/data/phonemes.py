@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from lipsmith.data.clips import ClipRecord
 from lipsmith.errors import InputError
+from lipsmith.progress import Progress
 from lipsmith.speech.mel import read_audio
 from lipsmith.speech.phonemes import PhonemeRecognizer, Phonemes
 
@@ -22,7 +23,7 @@ class _Row(NamedTuple):
 
 
 def clip_phonemes(
-    root: Path, records: Sequence[ClipRecord], progress: Callable[[int, int], None] = lambda done, total: None
+    root: Path, records: Sequence[ClipRecord], progress: Progress = lambda done, total: None
 ) -> dict[str, Phonemes]:
     """Phonemes by clip, in seconds of its picture: where the clip starts in its source, and its offset, are subtracted.
 
@@ -38,21 +39,27 @@ def clip_phonemes(
     }
     missing = [record for record in records if record.clip not in known and _has_sound(record)]
     if missing:
-        recognize, by_source = PhonemeRecognizer(), dict[str, Phonemes]()
-        with (root / PHONEMES).open("a", encoding="utf-8") as file:
-            file.write("\n" if file.tell() else "")  # the last line may be truncated
-            for done, record in enumerate(missing, 1):
-                if record.source not in by_source:
-                    by_source[record.source] = recognize(read_audio(record.source))
-                known[record.clip] = by_source[record.source]
-                line = {"clip": record.clip, "size": _size(root, record), "phonemes": known[record.clip]}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                progress(done, len(missing))
+        known |= _recognize(root, missing, progress)
     return {
         record.clip: [(symbol, moment - (record.start or 0) - record.offset) for symbol, moment in known[record.clip]]
         for record in records
         if record.clip in known
     }
+
+
+def _recognize(root: Path, records: Sequence[ClipRecord], progress: Progress) -> dict[str, Phonemes]:
+    """Phonemes by clip, in seconds of its source, which is heard once; each is stored as soon as it is known."""
+    recognize, by_source, found = PhonemeRecognizer(), dict[str, Phonemes](), dict[str, Phonemes]()
+    with (root / PHONEMES).open("a", encoding="utf-8") as file:
+        file.write("\n" if file.tell() else "")  # the last line may be truncated
+        for done, record in enumerate(records, 1):
+            if record.source not in by_source:
+                by_source[record.source] = recognize(read_audio(record.source))
+            found[record.clip] = by_source[record.source]
+            line = {"clip": record.clip, "size": _size(root, record), "phonemes": found[record.clip]}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            progress(done, len(records))
+    return found
 
 
 def _has_sound(record: ClipRecord) -> bool:
