@@ -25,13 +25,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lipsmith.files import write_whole
 from lipsmith.serve.problems import problem_response
 from lipsmith.serve.settings import Settings
+from lipsmith.serve.store import new_id
 
 CLIENT: Final = "lipsmith_client"
 SESSION: Final = "lipsmith_session"
 _YEAR: Final = 365 * 86_400
-_LOGIN_PATHS: Final = ("/", "/live", "/healthz", "/login")
+_LOGIN_PATHS: Final = ("/", "/live", "/login")
 _LOCAL_HOSTS: Final = {"localhost", "127.0.0.1", "::1", "[::1]"}
 _SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
+_OWNER: Final = re.compile(r"[0-9a-f]{32}")
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -105,7 +107,7 @@ class AuthMiddleware:
             return
         cookies = _take_cookies(scope)
         request, sent = Request(scope), cookies.get(CLIENT, "")
-        owner = sent if re.fullmatch(r"[0-9a-f]{32}", sent) else secrets.token_hex(16)
+        owner = sent if _OWNER.fullmatch(sent) else new_id()
         respond = _WithHeaders(send, None if owner == sent or _is_public(request) else cookie(request, CLIENT, owner))
         error = self._find_error(request, owner, cookies.get(SESSION, ""))
         if error is not None:
@@ -118,7 +120,7 @@ class AuthMiddleware:
         """Accept a WebSocket only from a client with a cookie that is authorized."""
         cookies = _take_cookies(scope)
         request, owner, session = HTTPConnection(scope), cookies.get(CLIENT, ""), cookies.get(SESSION, "")
-        if not re.fullmatch(r"[0-9a-f]{32}", owner) or self._find_error(request, owner, session) is not None:
+        if not _OWNER.fullmatch(owner) or self._find_error(request, owner, session) is not None:
             await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
             return
         request.state.owner = owner
