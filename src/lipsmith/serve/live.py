@@ -77,17 +77,8 @@ async def live(
         "strength": strength,
         "transport": transport,
     }
-    command = (sys.executable, "-m", "lipsmith.serve.live_session", json.dumps(arguments))
     try:
-        with service.live_use(found), service.settings.temporary_folder() as folder:
-            environment = service.settings.environment() | {"TMPDIR": str(folder)}
-            process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
-            keeping = asyncio.create_task(_keep(service, found))
-            try:
-                await _relay(socket, process)
-            finally:
-                keeping.cancel()
-                await _stop(process)
+        await _run(socket, service, found, json.dumps(arguments))
     finally:
         slots.release()
 
@@ -95,6 +86,20 @@ async def live(
 def packed(kind: bytes, content: bytes) -> bytes:
     """A message between the server and the process of a session."""
     return HEADER.pack(kind, len(content)) + content
+
+
+async def _run(socket: WebSocket, service: Service, upload: Upload, arguments: str) -> None:
+    """Start the process of a session, and relay messages until one side ends."""
+    command = (sys.executable, "-m", "lipsmith.serve.live_session", arguments)
+    with service.live_use(upload), service.settings.temporary_folder() as folder:
+        environment = service.settings.environment() | {"TMPDIR": str(folder)}
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
+        keeping = asyncio.create_task(_keep(service, upload))
+        try:
+            await _relay(socket, process)
+        finally:
+            keeping.cancel()
+            await _stop(process)
 
 
 async def _keep(service: Service, upload: Upload) -> None:
