@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -31,13 +31,13 @@ _MIN_RATE: Final = 4096
 """Minimum average bytes per second after the first `_GRACE_SECONDS`."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Received:
-    """The received file: its size in bytes, its SHA-256 and its first `HEAD` bytes."""
+    """The received file: its size in bytes, its first `HEAD` bytes and its SHA-256."""
 
-    size: int = 0
-    head: bytes = b""
-    digest: str = ""
+    size: int
+    head: bytes
+    digest: str
 
 
 async def receive_file(request: Request, path: Path, limit: int, check_disk: Callable[[int], None]) -> Received:
@@ -76,7 +76,7 @@ async def _receive(request: Request, path: Path, limit: int, check_disk: Callabl
         raise Problem(400, "The form is incomplete; send it again.")
     if not writer.found:
         raise Problem(400, "The form has no field named file; send the film or the speech in it.")
-    return Received(writer.received.size, writer.received.head, writer.hash.hexdigest())
+    return Received(writer.size, writer.head, writer.hash.hexdigest())
 
 
 @contextmanager
@@ -136,20 +136,14 @@ async def _checked_chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
         yield chunk
 
 
-@dataclass
 class _Writer:
     """Callbacks of the parser; they write the field `file` and ignore other fields."""
 
-    file: BinaryIO
-    limit: int
-    check_disk: Callable[[int], None]
-    received: Received = field(default_factory=Received)
-    pending: bytearray = field(default_factory=bytearray)
-    found: bool = False
-    ended: bool = False
-
-    def __post_init__(self) -> None:
-        self.hash = hashlib.sha256()
+    def __init__(self, file: BinaryIO, limit: int, check_disk: Callable[[int], None]) -> None:
+        self._file, self._limit, self._check_disk = file, limit, check_disk
+        self.size, self.head, self.hash = 0, b"", hashlib.sha256()
+        self.pending = bytearray()
+        self.found = self.ended = False
         self._name, self._value = bytearray(), bytearray()
         self._disposition = b""
         self._in_file, self._other_bytes = False, 0
@@ -167,9 +161,9 @@ class _Writer:
 
     def flush(self) -> None:
         """Write and hash the pending bytes; blocks on the disk."""
-        self.check_disk(len(self.pending))
+        self._check_disk(len(self.pending))
         self.hash.update(self.pending)
-        self.file.write(self.pending)
+        self._file.write(self.pending)
         self.pending.clear()
 
     def _end_header(self) -> None:
@@ -193,11 +187,11 @@ class _Writer:
                 remedy = "send only the film or the speech, as the field file"
                 raise Problem(413, f"Fields other than file are too large; {remedy}.", Connection="close")
             return
-        self.received.size += end - start
-        if self.received.size > self.limit:
-            raise too_large(self.limit)
-        if len(self.received.head) < HEAD:
-            self.received.head += data[start : min(end, start + HEAD - len(self.received.head))]
+        self.size += end - start
+        if self.size > self._limit:
+            raise too_large(self._limit)
+        if len(self.head) < HEAD:
+            self.head += data[start : min(end, start + HEAD - len(self.head))]
         self.pending += data[start:end]
 
     def _end_part(self) -> None:
