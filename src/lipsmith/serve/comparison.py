@@ -91,10 +91,7 @@ class RecordingSource:
                 frame = _scaled_frame(image)
                 if not number:
                     stream.height, stream.width = frame.height, frame.width
-                    stream.codec_context.color_range, stream.codec_context.colorspace = (
-                        frame.color_range,
-                        frame.colorspace,
-                    )
+                    context.color_range, context.colorspace = frame.color_range, frame.colorspace
                 frame.pts = round(float(self._timeline.times[number]) * CLOCK)
                 frame.time_base = Fraction(1, CLOCK)
                 film.mux(stream.encode(frame))
