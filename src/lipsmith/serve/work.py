@@ -200,18 +200,18 @@ class Tasks:
     def _result(self, clip: Clip, job: Job) -> Result:
         options, preview = _options(job), job.options["preview"]
         tail = options.tail if preview is None else "cut"
+        dub = partial(clip.dub, tail=tail, strength=options.strength, fit=options.fit)
         if speeches := speeches_of(job):
-            turns = [Turn(face, self._settings.upload(name), end=preview) for face, name in speeches.items()]
-            return clip.dub(turns, tail=tail, strength=options.strength, fit=options.fit)
+            return dub([Turn(face, self._settings.upload(name), end=preview) for face, name in speeches.items()])
         assert job.speech is not None
         path = self._settings.upload(job.speech)
         if preview is None:
-            return clip.dub(path, tail=tail, strength=options.strength, fit=options.fit)
+            return dub(path)
         sound = until(open_sound(path, whole=True), preview)
         blocks = list(sound.blocks)
         if not blocks:
             raise InputError("The audio track of the speech is empty; choose a recording with speech.")
-        return clip.dub(np.concatenate(blocks, axis=1), sound.rate, tail, options.strength, options.fit)
+        return dub(np.concatenate(blocks, axis=1), sound.rate)
 
 
 def _figures(result: Result, path: Path, preparing: float, dubbing: float) -> dict[str, Any]:
