@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
@@ -16,23 +16,18 @@ from lipsmith.serve.store import Store
 from lipsmith.serve.supervisor import Supervisor
 
 
-@dataclass
 class Metrics:
     """Metrics of one service: a request counter, and gauges read from the store and the supervisor at each scrape."""
 
-    store: Store
-    supervisor: Supervisor
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-
-    def __post_init__(self) -> None:
-        self.requests = Counter(
-            "lipsmith_requests", "Responses by method and status", ["method", "status"], registry=self.registry
-        )
-        self.registry.register(_StateCollector(self.store, self.supervisor))
+    def __init__(self, store: Store, supervisor: Supervisor) -> None:
+        self._registry = CollectorRegistry()
+        labels = ["method", "status"]
+        self.requests = Counter("lipsmith_requests", "Responses by method and status", labels, registry=self._registry)
+        self._registry.register(_StateCollector(store, supervisor))
 
     def response(self) -> Response:
         """All metrics in the text format."""
-        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class RequestCounter:
