@@ -103,7 +103,7 @@ def create_side_by_side(job: Id, service: ServiceDep, owner: OwnerDep) -> SideVi
 
     422 if this failed; the next request tries again.
     """
-    _film_response(service, service.dub(job, owner), "before")
+    _film(service, service.dub(job, owner), "before")  # its left half, which only `compare` writes
     side = service.store.latest("side", job, {})
     if side is not None and analysis_state(side) == "failed":
         service.store.delete(jobs=[side.id])
@@ -184,7 +184,8 @@ class _FilmResponse(FileResponse):
         await super().__call__(scope, receive, send_checked)
 
 
-def _film_response(service: Service, job: Job, name: Film) -> FileResponse:
+def _film(service: Service, job: Job, name: Film) -> Path:
+    """A film of a job. Raises `Problem` 409 if the job is not done, 404 if there is no such film."""
     if job.state != "done":
         remedy = "wait until it is done" if job.state in ACTIVE else "request the dub again"
         raise Problem(409, f"The job is {job.state} and has no result; {remedy}.")
@@ -192,5 +193,10 @@ def _film_response(service: Service, job: Job, name: Film) -> FileResponse:
     if not path.is_file():
         remedy = "create it first with POST" if name == "side-by-side" else "dub again with compare"
         raise Problem(404, f"The job has no such film; {remedy}.")
+    return path
+
+
+def _film_response(service: Service, job: Job, name: Film) -> FileResponse:
+    path = _film(service, job, name)
     filename = f"{name}-{job.id[:8]}.mp4"
     return _FilmResponse(path, media_type="video/mp4", filename=filename, content_disposition_type="inline")
