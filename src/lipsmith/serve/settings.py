@@ -16,7 +16,7 @@ from lipsmith.errors import UsageError
 
 Film = Literal["result", "before", "side-by-side"]
 """The films of a job, by their names in files and routes."""
-_BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_BYTES: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MIN_TOKEN: Final = 8
 
@@ -150,16 +150,16 @@ def _is_network(text: str) -> bool:
 
 def read_bytes(text: str) -> int:
     """Parse a size such as "2GB", "500 MB" or "1000000" into bytes; raises `UsageError` for other text."""
-    return round(_amount(text, _BYTES, text.upper(), "2GB"))
+    return round(_amount(text, _BYTES, "2GB"))
 
 
 def read_seconds(text: str) -> float:
     """Parse a time such as "24h", "30m", "7d" or "90" into seconds; raises `UsageError` for other text."""
-    return _amount(text, _SECONDS, text.lower(), "24h")
+    return _amount(text, _SECONDS, "24h")
 
 
-def _amount(text: str, units: dict[str, int], normalized: str, example: str) -> float:
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]{0,2})", normalized.strip())
+def _amount(text: str, units: dict[str, int], example: str) -> float:
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?([a-z]{0,2})", text.strip().lower())
     if match is None or match[2] not in units:
         raise UsageError(f"{text} is not a valid amount; write it like {example}.")
     return float(match[1]) * units[match[2]]
