@@ -97,8 +97,8 @@ class Service:
                 remove_partial_clips(self.settings.clips(upload.sha256))
 
     def in_use(self, upload: str) -> bool:
-        """Whether a job or a live session uses an upload."""
-        return any(used.id == upload for used in self._live) or self.store.count_active(upload=upload) > 0
+        """Whether a dub or a live session uses an upload."""
+        return any(used.id == upload for used in self._live) or self.store.is_dubbed(upload)
 
     def refresh(self, upload: Upload) -> None:
         """Keep an upload, and the clips that live sessions prepared of it, from expiring for now."""

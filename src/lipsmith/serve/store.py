@@ -146,18 +146,22 @@ class Store:
         with self._session() as session:
             return session.exec(query.order_by(col(Job.created).desc()).limit(1)).first()
 
-    def count_active(self, owner: str | None = None, upload: str | None = None) -> int:
-        """Number of queued and running jobs: all, those of an owner, or the dubs of an upload."""
+    def count_active(self, owner: str | None = None) -> int:
+        """Number of queued and running jobs: all, or those of an owner."""
         query = select(func.count()).select_from(Job).where(col(Job.state).in_(ACTIVE))
         if owner is not None:
             query = query.where(Job.owner == owner)
-        if upload is not None:
-            # Ids are random, so no other part of the options contains one.
-            in_options = cast(col(Job.options), String).contains(upload)
-            query = query.where((col(Job.video) == upload) | (col(Job.speech) == upload) | in_options)
-            query = query.where(Job.kind == "dub")
         with self._session() as session:
             return session.exec(query).one()
+
+    def is_dubbed(self, upload: str) -> bool:
+        """Whether a queued or running dub uses an upload."""
+        # Ids are random, so no other part of the options contains one.
+        in_options = cast(col(Job.options), String).contains(upload)
+        uses = (col(Job.video) == upload) | (col(Job.speech) == upload) | in_options
+        with self._session() as session:
+            active = select(Job.id).where(Job.kind == "dub", col(Job.state).in_(ACTIVE), uses)
+            return session.exec(active).first() is not None
 
     def count_ahead(self, job: Job) -> int:
         """Number of jobs ahead of a queued job."""
