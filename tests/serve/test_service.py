@@ -22,10 +22,7 @@ from lipsmith.serve.uploads import _store, delete_upload, get_upload
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
-    settings = Settings(data=tmp_path)
-    for name in ("uploads", "clips", "tmp", "jobs"):
-        (tmp_path / name).mkdir()
+def service(settings: Settings) -> Service:
     store = Store(settings.database)
     return Service(settings, store, Supervisor(settings, store))
 
