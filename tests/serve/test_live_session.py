@@ -7,10 +7,9 @@ import io
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,16 +39,6 @@ def _film(settings: Settings) -> None:
 def load(settings: Settings, face: str = "largest") -> Clip:
     arguments = {"upload": UPLOAD, "sha256": "0", "face": face}
     return live_session._load_clip(settings, make_dubber(), arguments, io.BytesIO())
-
-
-def test_a_client_is_told_each_percent_of_preparing_once(settings: Settings) -> None:
-    def prepare(film: Path, face: str, *, progress: Callable[[int, int], None], **_: object) -> None:
-        for frame in range(1001):
-            progress(frame, 1000)
-
-    dubber, sink = SimpleNamespace(prepare=prepare), io.BytesIO()
-    live_session._prepare(settings, dubber, {"upload": UPLOAD, "face": "all"}, sink)  # type: ignore[arg-type]
-    assert states(sink) == [{"state": "preparing", "progress": percent / 100} for percent in range(101)]
 
 
 @pytest.mark.parametrize("error", [UsageError("it is not empty"), LipsmithError("the disk is full"), OSError("full")])
@@ -167,34 +156,6 @@ def test_a_message_that_cannot_be_handled_ends_the_session() -> None:
     command = HEADER.pack(COMMAND, 4) + b"sing"
     live_session._read_messages(session, io.BytesIO(command))
     assert list(session.frames()) == []
-
-
-def test_a_process_ends_with_its_webrtc_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    webrtc = pytest.importorskip("lipsmith.live.webrtc", reason="WebRTC needs the live extra")
-    from pyee import EventEmitter
-
-    reading, writing = os.pipe()
-    connection: Any = EventEmitter()
-    connection.connectionState, connection.close = "connected", lambda: asyncio.sleep(0)
-
-    async def answer(session: Live, offer: str) -> tuple[object, str]:
-        asyncio.get_running_loop().call_later(0.1, lose)
-        return connection, "sdp"
-
-    def lose() -> None:
-        connection.connectionState = "failed"
-        connection.emit("connectionstatechange")
-
-    monkeypatch.setattr(webrtc, "answer", answer)
-    os.write(writing, HEADER.pack(OFFER, 3) + b"v=0")
-    session = Live(make_dubber().prepare([face_at(0, (128, 96))]))
-    process = Thread(target=live_session._run_webrtc, args=(session, os.fdopen(reading, "rb"), io.BytesIO(), {}))
-    process.start()
-    process.join(10)
-    ended = not process.is_alive()
-    os.close(writing)
-    process.join()
-    assert ended
 
 
 def states(sink: io.BytesIO) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from threading import Thread
 from types import SimpleNamespace
@@ -185,6 +185,13 @@ def run_webrtc(
     return states(sink), goes_on
 
 
+def connected(close: Callable[[], Awaitable[None]]) -> Any:  # noqa: ANN401 - of aiortc, where it is installed
+    """A connection to a peer that is there, of which no more is needed."""
+    connection = pytest.importorskip("pyee", reason="WebRTC needs the live extra").EventEmitter()
+    connection.connectionState, connection.close = "connected", close
+    return connection
+
+
 def test_a_connection_takes_one_offer_and_is_closed_with_its_session(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -194,10 +201,8 @@ def test_a_connection_takes_one_offer_and_is_closed_with_its_session(
     async def close() -> None:
         closed.append(True)
 
-    pyee = pytest.importorskip("pyee", reason="WebRTC needs the live extra")
     closed: list[bool] = []
-    connection = pyee.EventEmitter()
-    connection.connectionState, connection.close = "connected", close
+    connection = connected(close)
     told, goes_on = run_webrtc(monkeypatch, answer, [b"v=0 first", b"v=0 second"], 0.3)
     assert [state.get("sdp") for state in told] == [None, "answer to v=0 first"]
     assert goes_on
@@ -212,4 +217,18 @@ def test_a_client_is_told_what_is_wrong_with_its_offer(monkeypatch: pytest.Monke
 
     told, goes_on = run_webrtc(monkeypatch, answer, [b"v=0"], 10)
     assert told[-1] == {"state": "failed", "problem": "The offer is invalid; send that of createOffer."}
+    assert not goes_on
+
+
+def test_a_process_ends_with_its_webrtc_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer(session: Live, offer: str) -> tuple[object, str]:
+        asyncio.get_running_loop().call_later(0.1, lose)
+        return connection, "sdp"
+
+    def lose() -> None:
+        connection.connectionState = "failed"
+        connection.emit("connectionstatechange")
+
+    connection = connected(lambda: asyncio.sleep(0))
+    _, goes_on = run_webrtc(monkeypatch, answer, [b"v=0"], 10)
     assert not goes_on
