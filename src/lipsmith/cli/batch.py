@@ -17,6 +17,7 @@ from lipsmith.cli import console
 from lipsmith.dubbing.options import DubOptions
 
 if TYPE_CHECKING:
+    from lipsmith.cli import dub
     from lipsmith.dubbing.pairs import Job
 
 
@@ -52,7 +53,7 @@ def run(options: Options) -> None:
     jobs = read_pairs(options.table, options.output)
     journal = journal_of(options.output or options.table.parent, None, None, options.table, options.output)
     if options.on == "here":
-        dub_here(jobs, options, journal, options.model, options.device, options.threads)
+        dub_here(jobs, options, journal)
         return
     from lipsmith.cluster.run import ClusterBatch
 
@@ -61,15 +62,13 @@ def run(options: Options) -> None:
         console.result(path)
 
 
-def dub_here(
-    jobs: Sequence[Job], options: DubOptions, journal: Path, model: str, device: str, threads: int | None
-) -> None:
+def dub_here(jobs: Sequence[Job], options: Options | dub.Options, journal: Path) -> None:
     """Dub on this machine, and print the path of each result once it is written."""
     from lipsmith.dubbing.batch import Batch
     from lipsmith.dubbing.job import precision_for
     from lipsmith.dubbing.pipeline import Dubber
 
     precision = precision_for([job.output for job in jobs], options)
-    dubber = Dubber.from_pretrained(model, device, threads, precision)
+    dubber = Dubber.from_pretrained(options.model, options.device, options.threads, precision)
     for path in Batch(dubber, options, console.progress).run(jobs, journal):
         console.result(path)
