@@ -90,7 +90,10 @@ class Options(console.DeviceOptions, console.JsonOptions, console.OutputOptions)
         if not (self.model or self.variant) and (self.landmarks == "predicted" or self.protocol == "cross"):
             raise UsageError("Predicted landmarks and the cross-driven protocol need a model: add --model NAME.")
         require_wave(self.judge)
+        self._check_names()
 
+    def _check_names(self) -> None:
+        """Raise UsageError for a --model that only --variant takes, and for names that two systems would have."""
         from lipsmith.evaluation.metrics.regions import FACE, MOUTH
         from lipsmith.evaluation.systems import RESERVED
         from lipsmith.inference.model_folder import networks_of_run
