@@ -113,22 +113,30 @@ class Pool:
         """
         busy = {worker.pending: worker for worker in self._workers if worker.pending is not None}
         if not busy:
-            if not self._workers and self._places() and not self._room():
-                raise LipsmithError(
-                    f"No worker of the Ray cluster is left, and no other starts ({self._why}); mend its machines and "
-                    "run the same command again."
-                )
-            time.sleep(1.0)  # all machines are lost; others may come
+            self._wait_for_machines()
             return None
         ready, _ = ray.wait(list(busy), num_returns=1, timeout=_REMARK_AFTER)
-        if not ready:
-            if not any(worker.machine for worker in self._workers):
-                _LOG.warning("The Ray cluster has started no worker yet; it may have no free cores.")
-            return None
-        worker = busy[ready[0]]
-        task, worker.task, worker.pending = worker.task, None, None
+        if ready:
+            return self._ended(busy[ready[0]])
+        if not any(worker.machine for worker in self._workers):
+            _LOG.warning("The Ray cluster has started no worker yet; it may have no free cores.")
+        return None
+
+    def _wait_for_machines(self) -> None:
+        """Wait a moment, because all machines may be lost and others may come; raise if no worker may start."""
+        if not self._workers and self._places() and not self._room():
+            raise LipsmithError(
+                f"No worker of the Ray cluster is left, and no other starts ({self._why}); mend its machines and "
+                "run the same command again."
+            )
+        time.sleep(1.0)
+
+    def _ended(self, worker: RemoteWorker) -> tuple[Task, Report | None] | None:
+        """The task that a worker has ended, as `wait` returns it; None if it was loading the model."""
+        pending, task = worker.pending, worker.task
+        worker.pending = worker.task = None
         try:
-            report: Report | Ready = ray.get(ready[0])
+            report: Report | Ready = ray.get(pending)
         except RayError as error:
             self._lose(worker, error)
             return (task, None) if task else None
