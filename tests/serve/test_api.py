@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -28,6 +27,10 @@ UNKNOWN = "0" * 32
 """An id that no upload has."""
 
 Uploads = dict[str, str]
+
+
+def wait_for_analysis(client: httpx.Client, upload: str, state: str) -> None:
+    wait_until(lambda: client.get(f"/v1/uploads/{upload}").json()["state"] == state)
 
 
 def test_an_upload_returns_its_hash_and_later_its_properties(client: httpx.Client, film: Path) -> None:
@@ -218,8 +221,7 @@ def test_queued_and_running_jobs_can_be_canceled(client: httpx.Client, tmp_path:
     video = upload_file(client, make_film(tmp_path / "film.mp4", 0.4, 25, (160, 160)))
     words = upload_file(client, write_wav(tmp_path / "long.wav", speech(50)))
     running, waiting = (client.post("/v1/jobs", json={"video": video, "speech": words}).json()["id"] for _ in range(2))
-    while client.get(f"/v1/jobs/{running}").json()["stage"] != "dubbing":
-        time.sleep(0.05)
+    wait_until(lambda: client.get(f"/v1/jobs/{running}").json()["stage"] == "dubbing")
     assert client.get(f"/v1/jobs/{waiting}").json()["ahead"] == 1
     assert client.delete(f"/v1/jobs/{waiting}").json()["state"] == "cancelled"
     assert_problem(client.delete(f"/v1/jobs/{waiting}"), 409)
@@ -245,24 +247,22 @@ def test_footage_without_a_face_fails(client: httpx.Client, voice: Path, tmp_pat
 
 
 def test_uploads_must_fit_their_role(client: httpx.Client, voice: Path, tmp_path: Path) -> None:
-    words, silent = (
-        upload_file(client, voice),
-        upload_file(client, make_film(tmp_path / "silent.mp4", 0.2, 25, (160, 160))),
-    )
-    while any(client.get(f"/v1/uploads/{name}").json()["state"] == "waiting" for name in (words, silent)):
-        time.sleep(0.05)
+    words = upload_file(client, voice)
+    silent = upload_file(client, make_film(tmp_path / "silent.mp4", 0.2, 25, (160, 160)))
+    for upload in (words, silent):
+        wait_for_analysis(client, upload, "ready")
     assert_problem(client.post("/v1/jobs", json={"video": words, "speech": words}), 422, "video")
     assert_problem(client.post("/v1/jobs", json={"video": silent, "speech": silent}), 422, "speech")
 
 
 def test_sending_a_file_again_repeats_what_failed(service: RunningService, client: httpx.Client, film: Path) -> None:
     upload = upload_file(client, film)
-    wait_until(lambda: client.get(f"/v1/uploads/{upload}").json()["state"] == "ready")
+    wait_for_analysis(client, upload, "ready")
     with closing(sqlite3.connect(service.data / "jobs.sqlite")) as database, database:
         database.execute("UPDATE job SET state = 'failed', problem = 'full' WHERE video = ?", (upload,))
     assert client.get(f"/v1/uploads/{upload}").json()["problem"] == "full"
     assert upload_file(client, film) == upload
-    wait_until(lambda: client.get(f"/v1/uploads/{upload}").json()["state"] == "ready")
+    wait_for_analysis(client, upload, "ready")
 
 
 def test_an_upload_is_deleted_with_what_was_prepared_of_it(
@@ -309,9 +309,8 @@ def test_an_invalid_field_is_named_in_a_sentence(client: httpx.Client, field: di
 
 def test_media_that_are_too_long_are_rejected(client: httpx.Client, tmp_path: Path) -> None:
     words = upload_file(client, write_wav(tmp_path / "long.wav", speech(61)))
-    while (seen := client.get(f"/v1/uploads/{words}").json())["state"] == "waiting":
-        time.sleep(0.05)
-    assert (seen["state"], seen["problem"].startswith("The file lasts 1.0 minutes")) == ("failed", True)
+    wait_for_analysis(client, words, "failed")
+    assert client.get(f"/v1/uploads/{words}").json()["problem"].startswith("The file lasts 1.0 minutes")
 
 
 def test_deleting_removes_rows_and_files(client: httpx.Client, service: RunningService, uploads: Uploads) -> None:
