@@ -52,14 +52,14 @@ class LeftOutError(Exception):
     """The reason why a source yields no clip."""
 
 
-def prepare_clip(job: Job, root: Path, size: int, tracker: FaceTracker) -> Outcome:
-    """Prepare one source below `root` with crops of side `size`; problems of the footage never raise an error."""
+def prepare_clip(job: Job, root: Path, side: int, tracker: FaceTracker) -> Outcome:
+    """Prepare one source below `root` with crops of `side` pixels; problems of the footage never raise an error."""
     source = str(job.source)
     try:
         info = probe(job.source)
         if not info.has_audio:
             raise LeftOutError(NO_SPEECH)
-        records = list(Preparation(job, root, size, tracker, info).records())
+        records = list(Preparation(job, root, side, tracker, info).records())
     except LeftOutError as reason:
         return Outcome(source, reason=str(reason))
     except InputError as error:
@@ -71,9 +71,9 @@ class Preparation:
     """Writes the clips of one source. `selective`: leave out stretches without speech or with a second speaker."""
 
     def __init__(
-        self, job: Job, root: Path, size: int, tracker: FaceTracker, info: VideoInfo, *, selective: bool = True
+        self, job: Job, root: Path, side: int, tracker: FaceTracker, info: VideoInfo, *, selective: bool = True
     ) -> None:
-        self._job, self._root, self._size, self._tracker = job, root, size, tracker
+        self._job, self._root, self._side, self._tracker = job, root, side, tracker
         self._fps = float(info.rate)
         self._speech = _Speech(job.source) if info.has_audio else None
         self._selective = selective
@@ -127,7 +127,7 @@ class Preparation:
             self._reasons[_reason(seconds, rivals / frames)] += frames
             return None
         name = self._job.clip if made == 0 else f"{self._job.clip}+{made + 1}"
-        with ClipWriter(self._root / name, self._size, self._fps) as writer:
+        with ClipWriter(self._root / name, self._side, self._fps) as writer:
             self._write_crops(writer, stretch)
             writer.commit({**_arrays(stretch), "mel": mel.astype(np.float16)})
         return ClipRecord(
@@ -145,7 +145,7 @@ class Preparation:
 
     def _write_crops(self, writer: ClipWriter, stretch: Stretch) -> None:
         count = 0
-        for image in crop_frames(self._again, stretch, self._size):
+        for image in crop_frames(self._again, stretch, self._side):
             writer.write(image)
             count += 1
         if count < len(stretch):

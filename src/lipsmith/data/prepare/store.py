@@ -20,7 +20,7 @@ _CRF: Final = "14"  # 38 to 41 dB of RGB on real faces at 128 px, two more at cr
 class ClipWriter:
     """Writes crops one by one, then the clip's arrays; a context manager that leaves no partial file."""
 
-    def __init__(self, path: Path, size: int, fps: float) -> None:
+    def __init__(self, path: Path, side: int, fps: float) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._film = path.with_name(path.name + ".mp4")
         self._arrays = path.with_name(path.name + ".npz")
@@ -32,7 +32,7 @@ class ClipWriter:
         options = {"crf": _CRF, "preset": "veryfast"}
         rate = Fraction(fps).limit_denominator(1001)
         stream = self._container.add_stream("libx264", rate=rate, options=options)
-        stream.width = stream.height = size
+        stream.width = stream.height = side
         stream.pix_fmt = "yuv444p"
         stream.thread_count = 1
         self._stream = stream

@@ -32,12 +32,12 @@ Task = tuple[Job, Path, int]
 T = TypeVar("T")
 
 
-def outcomes(jobs: list[Job], root: Path, size: int, workers: int | None) -> Generator[Outcome, None, None]:
+def outcomes(jobs: list[Job], root: Path, side: int, workers: int | None) -> Generator[Outcome, None, None]:
     """Outcomes in order of completion, from one process per core (or `workers`); the processes end with the generator.
 
     A single worker runs in this process, which a clip may then crash. Raises LipsmithError if the disk is full.
     """
-    tasks = [(job, root, size) for job in jobs]
+    tasks = [(job, root, side) for job in jobs]
     if workers == 1:
         yield from map(_run, tasks)
     else:
@@ -120,9 +120,9 @@ def _run(task: Task) -> Outcome:
     from lipsmith.data.prepare.clip import prepare_clip
     from lipsmith.face import FaceTracker
 
-    job, root, size = task
+    job, root, side = task
     try:
-        return prepare_clip(job, root, size, FaceTracker(max_faces=2))
+        return prepare_clip(job, root, side, FaceTracker(max_faces=2))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise not_written(root, error) from error  # no other clip could be written either
