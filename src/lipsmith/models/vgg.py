@@ -50,12 +50,10 @@ class VGG(nn.Module):
         wanted = [self.taps[stage - 1] for stage in stages]
         x = (image - self.mean) / self.std
         features = []
-        for index, layer in enumerate(self.features):
-            x = layer(x)
+        for index in range(max(wanted) + 1):
+            x = self.features[index](x)
             if index in wanted:
                 features.append(x)
-            if index == max(wanted):
-                break
         return features
 
 
