@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from lipsmith.dubbing.options import STRONGEST
 from lipsmith.live.sound import MIN_RATE
 from lipsmith.serve.problems import FAILED, INVALID
-from lipsmith.serve.service import Service
+from lipsmith.serve.service import Service, owner_of, service_of
 from lipsmith.serve.store import Upload
 from lipsmith.serve.views import Faces, Id
 
@@ -54,8 +54,8 @@ async def live(
     WebRTC until this socket or the connection closes. Close codes: 4404 unknown upload, 4429 too many sessions, 4400
     invalid parameter or message.
     """
-    service: Service = socket.app.state.service
-    found = await asyncio.to_thread(service.store.upload, upload, socket.state.owner)
+    service = service_of(socket)
+    found = await asyncio.to_thread(service.store.upload, upload, owner_of(socket))
     slots: asyncio.Semaphore = socket.app.state.live
     await socket.accept()
     if found is None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import HTTPConnection
 
 from lipsmith.serve.housekeeping import remove_partial_clips
 from lipsmith.serve.problems import Problem
@@ -123,14 +124,14 @@ class Service:
         return job
 
 
-def service_of(request: Request) -> Service:
-    """The service of the application that handles a request."""
+def service_of(request: HTTPConnection) -> Service:
+    """The service of the application that handles a request or a WebSocket."""
     service: Service = request.app.state.service
     return service
 
 
-def owner_of(request: Request) -> str:
-    """The id of the client that sent a request."""
+def owner_of(request: HTTPConnection) -> str:
+    """The id of the client that sent a request or opened a WebSocket."""
     owner: str = request.state.owner
     return owner
 
