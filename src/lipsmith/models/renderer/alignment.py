@@ -134,7 +134,7 @@ class Alignment(nn.Module):
 
     def guess(self, points: Tensor, still: Tensor, reference_points: Tensor, reference_still: Tensor) -> Guesses:
         """The identity; shapes as in `forward`."""
-        flow = torch.zeros_like(self.grid4).permute(2, 0, 1) + 0 * reference_still[:, :, 0, :, None, None]
+        flow = self.grid4.new_zeros(*reference_points.shape[:2], 2, *self.grid4.shape[:2])
         return Guesses(flow, flow, flow[:, :1, 0])
 
     @abstractmethod
