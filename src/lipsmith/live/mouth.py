@@ -59,10 +59,9 @@ class LiveMouth:
     def track(self, number: int, features: SpeechFeatures, strength: float) -> MouthTrack | None:
         """The mouth in output frame `number`, with its neighbors for the sketches; None if no face is tracked there."""
         rows = self.face.rows(self._footage.index(np.arange(number, number + NEIGHBORS + 1)))
-        if rows[0] < 0:
+        rows = rows[np.logical_and.accumulate(rows >= 0)]  # up to the first frame without the face
+        if not len(rows):
             return None
-        length = int(np.argmax(rows < 0)) if (rows < 0).any() else len(rows)
-        rows = rows[:length]
         times = np.asarray((number + np.arange(len(rows))) * self._interval, np.float64)
         points = self.face.points[rows].copy()
         points[:, NUM_POSE:] = self._content(number, times, points, features, strength)
@@ -122,10 +121,9 @@ class LiveMouth:
         """Combine earlier frames, as rendered, with the current and later ones, as predicted."""
         before = len(self._previous)
         count = before + len(rows)
-        first = number - before
         return MouthTrack(
             face=self.face,
-            frames=np.arange(first, first + count),
+            frames=np.arange(number - before, number + len(rows)),
             times=np.concatenate([times[0] - np.arange(before, 0, -1) * self._interval, times]),
             rows=np.concatenate([np.full(before, rows[0]), rows]),
             points=np.concatenate([*(p[None] for p in self._previous), points]),
