@@ -107,7 +107,7 @@ class Pool:
         worker.pending, worker.task, worker.video = worker.actor.work.remote(task), task, task.job.video
 
     def wait(self) -> tuple[Task, Report | None] | None:
-        """Wait for the end of a task: its report, or None if its worker was lost; None if something else happened.
+        """Wait until something happens. If a task ended: that task, and its report, or None if its worker was lost.
 
         Raises what keeps workers from starting, if none has started, or if none is left and too many failed to start.
         """
@@ -179,7 +179,7 @@ class Pool:
         _kill(worker)
 
     def _room(self) -> int:
-        """Workers that may be there, after some failed to start."""
+        """Most workers at a time: of the places, one is given up for each failed start above the first few."""
         return max(0, self._places() - max(0, self._failed - _MAX_FAILED_STARTS))
 
     def _places(self) -> int:

@@ -27,7 +27,7 @@ class Task:
     job: Job
     share: Share | None = None
     precision: Precision = "auto"
-    """With which it is drawn, where nothing else is asked for or was begun: that of all workers."""
+    """That of all workers; the options of the dub, or what was begun of it, may ask for another."""
     may_split: bool = True
     tries: int = 0
     """How often a worker was lost that worked on it."""

@@ -68,7 +68,7 @@ def _has_sound(record: ClipRecord) -> bool:
 
 
 def _size(root: Path, record: ClipRecord) -> int:
-    """Bytes of a clip's arrays, by which one that was prepared anew, from another film of the name, say, is told."""
+    """Bytes of a clip's arrays: others once it is prepared anew, as from another film of the same name."""
     path = root / f"{record.clip}.npz"
     return path.stat().st_size if path.is_file() else 0
 

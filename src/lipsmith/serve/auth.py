@@ -58,7 +58,8 @@ def session_value(settings: Settings, owner: str) -> str:
 
 @lru_cache
 def _secret(path: Path) -> bytes:
-    """The secret of a service, created once. Without it, cookies of guessed tokens would try these without a limit."""
+    """The secret of a service, created once. Without it, cookies made of guessed tokens would
+    try these without a limit."""
     if not path.is_file():
         with write_whole(path) as beside:
             beside.chmod(0o600)

@@ -100,7 +100,7 @@ def _remove_files(settings: Settings, store: Store, uploads: Sequence[str], jobs
             settings.upload(name).unlink(missing_ok=True)
     for name in jobs:
         shutil.rmtree(settings.job(name), ignore_errors=True)
-    folders = [*(settings.data / "jobs").iterdir()]  # listed before the jobs, which are older than their folders
+    folders = [*(settings.data / "jobs").iterdir()]  # before the jobs: a job is stored before it has a folder
     _, known = store.ids()
     for folder in folders:
         if folder.name not in known:  # Windows removes no film that is being sent when its job is deleted

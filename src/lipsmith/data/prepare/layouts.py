@@ -92,7 +92,7 @@ def _fixed_part(pattern: str) -> Path:
 
 
 def _found(path: Path, folder: Path) -> Iterator[Job]:
-    """Jobs for a file, or for all videos below a folder, of which the layout is that below `folder`."""
+    """Jobs for the file `path`, or for all videos below it; their layout is that below `folder`."""
     if not path.is_dir():
         yield _job(path, path.relative_to(_root(folder, [path])), {})
         return
