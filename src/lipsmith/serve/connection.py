@@ -60,9 +60,6 @@ class _LimitedReceive:
 class TimeoutProtocol(H11Protocol):
     """Closes a connection that does not send the complete headers of its next request within 15 s."""
 
-    _waiting_after: object = None
-    """The request before the one that the timer waits for."""
-
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as asyncio's
         """Start the timer."""
         super().connection_made(transport)
@@ -75,13 +72,12 @@ class TimeoutProtocol(H11Protocol):
 
     def handle_websocket_upgrade(self, event: Any) -> None:  # noqa: ANN401 - h11's
         """A WebSocket has no timeout."""
-        self._waiting_after = self
+        self._timer.cancel()
         super().handle_websocket_upgrade(event)
 
     def _start_timer(self) -> None:
-        self._waiting_after = self.cycle
-        self.loop.call_later(_TIMEOUT, self._close_if_idle, self.cycle)
+        self._timer = self.loop.call_later(_TIMEOUT, self._close_if_idle, self.cycle)
 
     def _close_if_idle(self, previous: object) -> None:
-        if self.cycle is previous and self._waiting_after is previous and not self.transport.is_closing():
+        if self.cycle is previous and not self.transport.is_closing():
             self.transport.close()
