@@ -118,13 +118,16 @@ class Preparation:
         frames = int(np.searchsorted(stretch.times + 1 / self._fps, start + heard, side="right"))
         return stretch.between(stretch.first, stretch.first + frames) if frames else stretch
 
-    def _prepare(self, stretch: Stretch, rivals: int, made: int) -> ClipRecord | None:
-        """Write the clip of one stretch and return its record, or count the reason and return None."""
+    def _prepare(self, stretch: Stretch, beside: int, made: int) -> ClipRecord | None:
+        """Write the clip of one stretch and return its record, or count the reason and return None.
+
+        `beside`: frames with a rival. `made`: clips of this source before it.
+        """
         start, frames = float(stretch.times[0]), len(stretch)
         seconds = float(stretch.times[-1]) - start + 1 / self._fps
         mel = self._mel(start, seconds)
-        if mel is None or seconds < MIN_SECONDS or rivals > RIVAL_SHARE * frames:
-            self._reasons[_reason(seconds, rivals / frames)] += frames
+        if mel is None or seconds < MIN_SECONDS or beside > RIVAL_SHARE * frames:
+            self._reasons[_reason(seconds, beside / frames)] += frames
             return None
         name = self._job.clip if made == 0 else f"{self._job.clip}+{made + 1}"
         with ClipWriter(self._root / name, self._side, self._fps) as writer:
@@ -178,10 +181,10 @@ def rivals(shot: Shot, main: ShotFace, stretch: Stretch) -> int:
     return int((beside & inside).sum())
 
 
-def _reason(seconds: float, rivals: float) -> str:
+def _reason(seconds: float, beside: float) -> str:
     if seconds < MIN_SECONDS:
         return TOO_SHORT
-    return SEVERAL_FACES if rivals > RIVAL_SHARE else NO_SPEECH
+    return SEVERAL_FACES if beside > RIVAL_SHARE else NO_SPEECH
 
 
 def _arrays(stretch: Stretch) -> dict[str, NDArray[Any]]:
