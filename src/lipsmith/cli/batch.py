@@ -17,7 +17,6 @@ from lipsmith.cli import console
 from lipsmith.dubbing.options import DubOptions
 
 if TYPE_CHECKING:
-    from lipsmith.cli import dub
     from lipsmith.dubbing.pairs import Job
 
 
@@ -53,7 +52,7 @@ def run(options: Options) -> None:
     jobs = read_pairs(options.table, options.output)
     journal = journal_of(options.output or options.table.parent, None, None, options.table, options.output)
     if options.on == "here":
-        dub_here(jobs, options, journal)
+        dub_here(jobs, options, journal, options.model, options.device, options.threads)
         return
     from lipsmith.cluster.run import ClusterBatch
 
@@ -62,13 +61,15 @@ def run(options: Options) -> None:
         console.result(path)
 
 
-def dub_here(jobs: Sequence[Job], options: Options | dub.Options, journal: Path) -> None:
+def dub_here(
+    jobs: Sequence[Job], options: DubOptions, journal: Path, model: str, device: str, threads: int | None
+) -> None:
     """Dub on this machine, and print the path of each result once it is written."""
     from lipsmith.dubbing.batch import Batch
     from lipsmith.dubbing.job import precision_for
     from lipsmith.dubbing.pipeline import Dubber
 
     precision = precision_for([job.output for job in jobs], options)
-    dubber = Dubber.from_pretrained(options.model, options.device, options.threads, precision)
+    dubber = Dubber.from_pretrained(model, device, threads, precision)
     for path in Batch(dubber, options, console.progress).run(jobs, journal):
         console.result(path)

@@ -111,7 +111,7 @@ def _dub_all(options: Options, jobs: list[Job], folder: Path) -> None:
     from lipsmith.dubbing.journal import journal_of
 
     journal = journal_of(folder, options.video, options.speech, options.pairs, options.output)
-    dub_here(jobs, options, journal)
+    dub_here(jobs, options, journal, options.model, options.device, options.threads)
 
 
 def _list_faces(options: Options) -> None:
