@@ -100,9 +100,31 @@ def test_a_dub_can_be_canceled_after_a_reload(page: Page, footage: dict[str, Pat
     page.click("#cancel")
     page.wait_for_selector("#work", state="hidden")
     assert "canceled" in page.inner_text("#options-problem")
-    wait_until(lambda: "cancelled" in page.inner_text("#history"))
+    wait_until(lambda: "canceled" in page.inner_text("#history"))
     page.reload()
-    wait_until(lambda: "cancelled" in page.inner_text("#history"))
+    wait_until(lambda: "canceled" in page.inner_text("#history"))
+
+
+@pytest.mark.parametrize("status", [None, 507])
+def test_a_file_that_could_not_be_sent_can_be_sent_again(
+    context: BrowserContext, service: RunningService, footage: dict[str, Path], status: int | None
+) -> None:
+    page = context.new_page()
+    page.goto(service.url)
+    page.route("**/v1/uploads", lambda route: route.fulfill(status=status) if status else route.abort())
+    page.set_input_files("#film-file", footage["film"])
+    page.wait_for_selector("#film-problem:not([hidden])")
+    page.unroute("**/v1/uploads")
+    page.click("#film-again")
+    page.wait_for_selector("#film-status:has-text('Found')")
+    assert not page.is_visible("#film-again")
+
+
+def test_a_file_that_the_service_refuses_is_not_sent_again(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    page.set_input_files("#film-file", tmp_path / "film.mp4")
+    page.wait_for_selector("#film-problem:not([hidden])")
+    assert not page.is_visible("#film-again")
 
 
 @pytest.mark.parametrize("status", [None, 502])

@@ -2,6 +2,7 @@
 
 const RETRY_INTERVAL = 3000;
 const OF_PROXIES = [502, 503, 504];
+const OF_UPLOADS = [408, 429, 507]; // a pause, too many uploads, a full disk
 const MOST_FAILURES = 3; // internal errors, of which the last is shown
 export const SILENCE = "The service does not respond; waiting for it.";
 
@@ -42,6 +43,10 @@ export function askBeforeLeaving() {
   return () => removeEventListener("beforeunload", ask);
 }
 
+// Whether an upload that failed with `error` may succeed if the same file is sent again.
+export const maySendAgain = (error) =>
+  error instanceof Problem && (!error.status || [500, ...OF_PROXIES, ...OF_UPLOADS].includes(error.status));
+
 // fetch does not report upload progress; XMLHttpRequest does.
 export function upload(file, onProgress, signal) {
   return new Promise((resolve, reject) => {
@@ -52,7 +57,7 @@ export function upload(file, onProgress, signal) {
     xhr.onload = () =>
       xhr.status === 201
         ? resolve(xhr.response)
-        : reject(new Problem(xhr.response?.detail ?? `The service responded with status ${xhr.status}.`));
+        : reject(new Problem(xhr.response?.detail ?? `The service responded with status ${xhr.status}.`, xhr.status));
     xhr.onerror = () => reject(new Problem("The file could not be sent; check the file and the connection."));
     xhr.onabort = () => reject(new DOMException("another file was selected", "AbortError"));
     signal.addEventListener("abort", () => xhr.abort());

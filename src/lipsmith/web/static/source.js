@@ -1,6 +1,6 @@
 // A file input: choose, drop or record a file; upload it and wait for its probe.
 
-import { Problem, askBeforeLeaving, remove, upload, waitForProbe } from "./api.js";
+import { Problem, askBeforeLeaving, maySendAgain, remove, upload, waitForProbe } from "./api.js";
 import { $, showError, formatSeconds, formatSize, showProgress, showText, storage } from "./dom.js";
 
 // Otherwise the browser leaves the page for a file that is dropped beside a box.
@@ -20,7 +20,9 @@ const inputs = []; // for each input, a function that lists the uploads it uses
 export function source(name, { needs, more, onFile, onReady, onFailure, onRemove, constraints }) {
   let current = new AbortController();
   let uploaded = null;
+  let unsent = null; // the file whose upload failed; what was recorded exists nowhere else
   const removeButton = $(`${name}-remove`);
+  const againButton = $(`${name}-again`);
   const uses = () => [uploaded, ...(more?.() ?? [])];
   inputs.push(uses);
 
@@ -32,6 +34,12 @@ export function source(name, { needs, more, onFile, onReady, onFailure, onRemove
     showError(`${name}-problem`, null);
     showText(`${name}-status`, "");
     if (removeButton) removeButton.hidden = id === null;
+    offerAgain(null);
+  }
+
+  function offerAgain(file) {
+    unsent = file;
+    if (againButton) againButton.hidden = !file;
   }
 
   async function handleFile(file) {
@@ -55,6 +63,7 @@ export function source(name, { needs, more, onFile, onReady, onFailure, onRemove
       onReady(found, chosen);
     } catch (error) {
       if (error.name !== "AbortError") showText(`${name}-status`, "");
+      if (!uploaded && maySendAgain(error)) offerAgain(file);
       onFailure?.(chosen);
       showError(`${name}-problem`, error);
     }
@@ -77,6 +86,10 @@ export function source(name, { needs, more, onFile, onReady, onFailure, onRemove
   }
 
   removeButton?.addEventListener("click", removeFile);
+  againButton?.addEventListener("click", () => {
+    handleFile(unsent);
+    $(`${name}-file`).focus(); // the button is gone
+  });
   $(`${name}-file`).addEventListener("change", (event) => {
     if (event.target.files[0]) handleFile(event.target.files[0]);
     event.target.value = "";
