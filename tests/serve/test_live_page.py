@@ -21,7 +21,7 @@ from service import RunningService, wait_until
 from synthetic import DEMO, make_film, speech
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, WebSocketRoute
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_MS = 120_000
@@ -226,3 +226,35 @@ def test_the_webrtc_example_of_the_docs_works(page: Page, service: RunningServic
     )
     wait_for_playback(page, 1, "called")
     assert page.evaluate("document.getElementById('called').videoWidth") == 160
+
+
+def test_a_lost_connection_is_told(page: Page, tmp_path: Path) -> None:
+    page.route_web_socket("**/v1/live/*", lambda socket: socket.close(code=1012))
+    page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
+    page.wait_for_selector("#session-problem:not([hidden])")
+    assert page.inner_text("#session-problem") == "The connection to the service was lost."
+    assert "has ended" in page.inner_text("#session-status")
+
+
+def test_a_film_that_stands_still_is_told_until_it_goes_on(page: Page, tmp_path: Path) -> None:
+    is_held, held = False, list[str | bytes]()
+    relayed: list[WebSocketRoute] = []
+
+    def relay(browser: WebSocketRoute) -> None:
+        relayed.append(browser)
+        browser.connect_to_server().on_message(lambda message: (held.append if is_held else browser.send)(message))
+
+    page.route_web_socket("**/v1/live/*", relay)
+    page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
+    page.wait_for_selector("#session-status:has-text('Ready')")
+    page.clock.install()
+    is_held = True
+    page.clock.fast_forward(6000)
+    page.wait_for_selector("#session-status:has-text('does not respond')")
+    is_held = False
+    for message in held:
+        relayed[0].send(message)
+    page.wait_for_selector("#session-status:has-text('Ready')")
+    page.click("#end")
+    page.clock.fast_forward(6000)
+    assert "has ended" in page.inner_text("#session-status")

@@ -1,11 +1,16 @@
 // The live page: uploads a film, sends speech through a WebSocket, and plays the media it returns.
 
+import { SILENCE } from "./api.js";
 import { $, showError, showProgress, showText } from "./dom.js";
 import { Player } from "./live-player.js";
 import { Microphone, decodeMono, RATE } from "./microphone.js";
 import { source } from "./source.js";
 
+const NORMAL = 1000; // close code
+const MOST_SILENCE = 5000; // milliseconds
+
 let socket = null;
+let silence = 0; // a timer
 let microphone = null;
 let isAsking = false; // for the microphone
 const mayRecord = Boolean(navigator.mediaDevices?.getUserMedia); // browsers allow it only on localhost and over HTTPS
@@ -33,12 +38,16 @@ function start(upload) {
   newSocket.binaryType = "arraybuffer";
   const player = new Player($("screen"));
   newSocket.onmessage = ({ data }) => {
-    if (data instanceof ArrayBuffer) player.add(data);
-    else onState(JSON.parse(data), player);
-  };
-  newSocket.onclose = ({ reason }) => {
     if (socket !== newSocket) return;
-    if (reason && $("session-problem").hidden) showError("session-problem", new Error(reason));
+    if (data instanceof ArrayBuffer) {
+      watchStream();
+      player.add(data);
+    } else onState(JSON.parse(data), player);
+  };
+  newSocket.onclose = ({ code, reason }) => {
+    if (socket !== newSocket) return;
+    const problem = reason || (code === NORMAL ? "" : "The connection to the service was lost.");
+    if (problem && $("session-problem").hidden) showError("session-problem", new Error(problem));
     end();
   };
   socket = newSocket;
@@ -53,9 +62,19 @@ function onState(state, player) {
   } else {
     player.open(state.mime);
     enableSpeech(true);
-    showText("session-status", `Ready: ${mayRecord ? "use the microphone or " : ""}play a recording.`);
+    showReady();
+    watchStream();
   }
 }
+
+// Tells when the film, which a session sends without pauses, stands still, and when it goes on.
+function watchStream() {
+  clearTimeout(silence);
+  if ($("session-status").textContent === SILENCE) showReady();
+  silence = setTimeout(() => showText("session-status", SILENCE), MOST_SILENCE);
+}
+
+const showReady = () => showText("session-status", `Ready: ${mayRecord ? "use the microphone or " : ""}play a recording.`);
 
 function push(samples) {
   if (socket?.readyState !== WebSocket.OPEN) return;
@@ -66,6 +85,7 @@ function push(samples) {
 const sendCommand = (word) => socket?.readyState === WebSocket.OPEN && socket.send(word);
 
 function stop() {
+  clearTimeout(silence);
   microphone?.stop();
   microphone = null;
   showMicrophoneState(false);
