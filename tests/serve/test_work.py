@@ -151,12 +151,19 @@ def test_the_figures_of_a_dub(settings: Settings, monkeypatch: pytest.MonkeyPatc
         "seconds": pytest.approx(0.4),
         "width": 160,
         "height": 160,
+        "speech": True,
         "faces": [1],
         "bytes": settings.film("dub", "result").stat().st_size,
         "preparing_seconds": 3.0,
         "dubbing_seconds": 2.0,
         "fps": 5.0,
     }
+
+
+@pytest.mark.parametrize("asked", [{}, {"preview": 0.2}, {"speeches": {1: WORDS}}])
+def test_the_figures_tell_of_a_speech_without_words(settings: Settings, asked: dict[str, Any]) -> None:
+    write_wav(settings.upload(WORDS), np.zeros(8000, np.float32))
+    assert work.Tasks(settings, make_dubber()).run(dub_job(**asked), Reporter())["speech"] is False
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from lipsmith.serve.limits import limit_cpu_time
 from lipsmith.serve.media import describe_faces, inspect
 from lipsmith.serve.settings import Settings
 from lipsmith.serve.store import Job, inputs_of, speeches_of
+from lipsmith.speech.recording import Speech, speaking
 
 _MAX_KB: Final = 1_000_000
 """Kilobytes of clips in the cache."""
@@ -216,11 +217,13 @@ class Tasks:
 
 def _figures(result: Result, path: Path, preparing: float, dubbing: float) -> dict[str, Any]:
     written = probe(path)  # sides may be even, or those of two pictures
+    voices = [result.speech] if isinstance(result.speech, Speech) else result.speech.voices.values()
     return {
         "frames": len(result),
         "seconds": round(result.timeline.end, 3),
         "width": written.width,
         "height": written.height,
+        "speech": any(speaking(voice.voicing, result.timeline.times).any() for voice in voices),
         "faces": sorted({mouth.face.number for mouth in result.mouths}),
         "bytes": path.stat().st_size,
         "preparing_seconds": round(preparing, 3),

@@ -10,6 +10,7 @@ import { source } from "./source.js";
 import { missingSpeeches, speechRequest, startSpeeches } from "./speeches.js";
 
 const PREVIEW = 3;
+const NO_SPEECH = "No speech was detected, so the lips stay closed; choose a recording with speech.";
 const updateHistory = () => showHistory(openEarlier, closeJob);
 let speech = null;
 let current = null;
@@ -140,6 +141,7 @@ function showResult(job) {
     $("download").href = `/v1/jobs/${job.id}/result`;
     const figures = job.figures;
     showText("figures", `${formatSeconds(figures.seconds)}, ${figures.width} x ${figures.height}, ${formatSize(figures.bytes)}.`);
+    if (figures.speech === false) showError("result-problem", new Problem(NO_SPEECH));
     showFilms(job);
     $("result").scrollIntoView({ block: "nearest" });
   }
