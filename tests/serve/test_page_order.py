@@ -185,7 +185,7 @@ def test_a_dub_that_ends_while_another_is_shown_is_listed_as_ended(page: Page, f
     page.wait_for_selector("#result:not([hidden])")
     running = page.get_attribute("#history li:first-child", "data-job")
     page.request.delete(f"{page.url}v1/jobs/{running}")
-    page.wait_for_selector("#history li:first-child:has-text('cancelled')")
+    page.wait_for_selector("#history li:first-child:has-text('canceled')")
 
 
 def test_a_hidden_tab_keeps_no_connection(page: Page, footage: dict[str, Path]) -> None:

@@ -54,7 +54,8 @@ function historyItem(job, openJob, closeJob) {
   const date = new Date(1000 * job.created).toLocaleString();
   const kind = job.options.preview ? "preview" : "dub";
   const length = job.figures.seconds ? `, ${formatSeconds(job.figures.seconds)}` : "";
-  const what = `${date}: ${kind}, ${job.state}${length}`;
+  const state = job.state === "cancelled" ? "canceled" : job.state;
+  const what = `${date}: ${kind}, ${state}${length}`;
   item.dataset.job = job.id;
   item.querySelector(".what").textContent = what;
   for (const button of item.querySelectorAll("button")) button.setAttribute("aria-label", `${button.textContent} ${what}`);
