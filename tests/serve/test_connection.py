@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lipsmith.serve import connection
 from service import assert_problem
@@ -32,17 +34,41 @@ def test_a_websocket_is_not_closed_when_nothing_is_sent(monkeypatch: pytest.Monk
         await send({"type": "websocket.send", "text": "late"})
 
     async def answer() -> object:
-        http = connection.TimeoutProtocol
-        server = uvicorn.Server(uvicorn.Config(answer_late, port=0, http=http, lifespan="off", log_config=None))
-        running = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        host, port = server.servers[0].sockets[0].getsockname()
-        async with client.connect(f"ws://{host}:{port}") as socket:
-            answered = await socket.recv()
-        server.should_exit = True
-        await running
-        return answered
+        async with _serving(answer_late) as (host, port), client.connect(f"ws://{host}:{port}") as socket:
+            return await socket.recv()
 
     monkeypatch.setattr(connection, "_TIMEOUT", 0.2)
     assert asyncio.run(answer()) == "late"
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_slow_answer_arrives_also_if_its_request_was_sent_before_the_last_was_answered(
+    monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.sleep(0.6)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async def answers() -> bytes:
+        async with _serving(answer) as (host, port):
+            reader, writer = await asyncio.open_connection(host, port)
+            for path in [*before * ["/fast"], "/slow"]:
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            return await reader.read()  # until the idle connection is closed
+
+    monkeypatch.setattr(connection, "_TIMEOUT", 0.2)
+    assert asyncio.run(answers()).count(b"200 OK") == before + 1
+
+
+@asynccontextmanager
+async def _serving(app: ASGIApp) -> AsyncIterator[tuple[str, int]]:
+    config = uvicorn.Config(app, port=0, http=connection.TimeoutProtocol, lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()
+    server.should_exit = True
+    await running

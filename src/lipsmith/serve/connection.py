@@ -63,20 +63,21 @@ class TimeoutProtocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as asyncio's
         """Start the timer."""
         super().connection_made(transport)
-        self._start_timer()
+        self._start_timer(None)
 
     def on_response_complete(self) -> None:
-        """Start the timer for the next request."""
+        """Start the timer for the next request, unless that one was sent already and begins at once."""
+        ended = self.cycle
         super().on_response_complete()
-        self._start_timer()
+        self._start_timer(ended)
 
     def handle_websocket_upgrade(self, event: Any) -> None:  # noqa: ANN401 - h11's
         """A WebSocket has no timeout."""
         self._timer.cancel()
         super().handle_websocket_upgrade(event)
 
-    def _start_timer(self) -> None:
-        self._timer = self.loop.call_later(_TIMEOUT, self._close_if_idle, self.cycle)
+    def _start_timer(self, previous: object) -> None:
+        self._timer = self.loop.call_later(_TIMEOUT, self._close_if_idle, previous)
 
     def _close_if_idle(self, previous: object) -> None:
         if self.cycle is previous and not self.transport.is_closing():
