@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.mouth import nearby
-from lipsmith.dubbing.paste.detail import Detail, Region, details, presharpened, with_detail
+from lipsmith.dubbing.paste.detail import Detail, Region, details, with_amplitude, with_detail
 from lipsmith.dubbing.paste.shut_lips import line_depth
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE
@@ -65,7 +65,7 @@ class ModelSystem:
         """Like `reconstruct`, for crops larger than the model's."""
         side, size, pool = task.images.shape[1], self.size, self._pool(task)
         small = replace(task, images=resized(task.images, size), upper=resized(task.upper, size))
-        native = [presharpened(task.images[frame]) for frame in pool]
+        native = [with_amplitude(task.images[frame]) for frame in pool]
         depth = line_depth(native.__getitem__, task.landmarks[pool])
         chosen = self._chosen(task, pool)
         crops: list[NDArray[np.uint8]] = []

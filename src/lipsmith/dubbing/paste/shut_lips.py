@@ -120,8 +120,7 @@ def _darkened(image: NDArray[np.float32], path: Floats, levels: Floats, deviatio
 def _depth(crop: NDArray[np.uint8], points: Floats) -> float:
     """Depth of the line in the last rows `(rows, N, 4)` of the crop of a face with `points` `(131, 2)`."""
     rows, side = crop.shape[:2]
-    as_filmed = np.asarray(cv2.GaussianBlur(crop, (3, 3), 0), np.uint8)  # it is sharpened
-    return float(np.median(_seen(as_filmed, _middle(points) * side - (0.5, 0.5 + side - rows))[0]))
+    return float(np.median(_seen(crop, _middle(points) * side - (0.5, 0.5 + side - rows))[0]))
 
 
 def _middle(points: Floats) -> NDArray[np.float64]:
