@@ -171,14 +171,21 @@ def test_a_frame_that_a_second_reading_lacks_is_that_before() -> None:
     assert [int(np.asarray(image)[0, 0, 0]) for image in shown] == [0, 1, 1, 1, 3, 3, 3]
 
 
-def test_backward_playback_decodes_no_more_frames_at_once_than_fit(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("order", "decoded"),
+    [([*range(30), *range(28, -1, -1)], [30, 7, 7, 7, 7, 1]), (range(20, -1, -1), [1, 7, 7, 6])],
+    ids=["from the start", "continued on the way back"],
+)
+def test_backward_playback_decodes_as_many_frames_at_once_as_fit(
+    film: Path, order: list[int], decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "BUDGET", 7 * 32 * 32 * 3 // 2)
     source, lengths = FileSource(film), []
     forward = source._forward
     monkeypatch.setattr(source, "_forward", lambda run, times: lengths.append(len(run)) or forward(run, times))
     times = np.array([frame.time for frame in source.frames()])
-    assert len(list(source.show(np.array([*range(30), *range(28, -1, -1)]), times))) == 59
-    assert lengths == [30, 7, 7, 7, 7, 1]
+    assert numbers(source.show(np.array(order), times)) == list(order)
+    assert lengths == decoded
 
 
 @pytest.mark.parametrize("rate", [25, 25.0, np.float32(25), np.int64(25), Fraction(25), Decimal(25)])

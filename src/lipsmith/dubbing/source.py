@@ -95,24 +95,23 @@ class FileSource:
 
     def show(self, order: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         """Images in the order of a walk; runs forward are streamed, runs backward come in decoded blocks."""
-        held: Picture | None = None
+        last: Picture | None = None
         for run in runs(order):
-            if run[0] <= run[-1]:
-                images = self._forward(run, times)
-            else:
-                room = BUDGET // held.nbytes if held is not None else 1
-                images = self._backward(run, times, max(1, room))
-            for image in images:
-                held = image
-                yield image
+            images = self._forward(run, times) if run[0] <= run[-1] else self._backward(run, times, last)
+            for last in images:
+                yield last
 
     def _forward(self, run: NDArray[np.intp], times: NDArray[np.float64]) -> Iterator[Picture]:
         return _held(self._between(int(run[0]), int(run[-1]), times), run, times)
 
-    def _backward(self, run: NDArray[np.intp], times: NDArray[np.float64], room: int) -> Iterator[Picture]:
-        for begin in range(0, len(run), room):
-            block = np.sort(run[begin : begin + room])
-            yield from [*self._forward(block, times)][::-1]
+    def _backward(self, run: NDArray[np.intp], times: NDArray[np.float64], last: Picture | None) -> Iterator[Picture]:
+        """In blocks of as many pictures of the size of the `last` one as there is room for; without one, a first block
+        of one picture tells their size."""
+        while len(run):
+            room = max(1, BUDGET // last.nbytes) if last is not None else 1
+            for last in [*self._forward(run[:room][::-1], times)][::-1]:
+                yield last
+            run = run[room:]
 
     def _between(self, first: int, last: int, times: NDArray[np.float64]) -> Iterator[Frame]:
         first = max(0, first - _EARLY)
