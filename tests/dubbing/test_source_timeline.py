@@ -62,6 +62,12 @@ def test_the_timeline_covers_the_speech_to_within_one_frame(steps: list[float], 
     assert seconds <= timeline.end + 1e-5 < seconds + max(*steps, last) + 2e-5 or len(timeline) == len(times)
 
 
+@pytest.mark.parametrize("fit", ["bounce", "loop", "hold", "stretch"])
+def test_the_end_of_the_speech_is_not_cut_by_a_rounding_error(fit: Fit) -> None:
+    times, lasting = np.arange(250) / 25, 10.0
+    assert all(play(times, lasting, frames / 25, fit).end >= frames / 25 for frames in range(1, 1000))
+
+
 def test_a_long_frame_is_repeated_at_the_usual_interval() -> None:
     times = np.array([0.0, 0.04, 0.08, 5.0])
     timeline = play(times, 5.04, 1.0)

@@ -271,7 +271,8 @@ def play(times: NDArray[np.float64], own: float, seconds: float, fit: Fit = "bou
     rounds = int(np.ceil(seconds / steps.sum())) + 1
     starts = np.concatenate([[0.0], np.cumsum(np.tile(steps, rounds))])
     frames = max(1, int(np.searchsorted(starts, seconds - _INSTANT)))
-    end = min(float(starts[frames]), max(seconds, float(starts[frames - 1]) + usual))
+    # Not a rounding error before the end of the speech, which would be faded out as if it were cut.
+    end = max(seconds, min(float(starts[frames]), float(starts[frames - 1]) + usual))
     return Timeline(np.resize(order, frames), starts[:frames], end)
 
 
