@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,13 @@ def test_mouths_that_the_edge_of_the_picture_cuts_off_are_no_references(cut_off:
 def test_footage_without_a_face_is_refused() -> None:
     with pytest.raises(InputError, match="no face in any of its 3 frames"):
         scanned([(0, {})] * 3)
+
+
+def test_a_stored_error_of_the_tracker_keeps_no_thread_alive() -> None:
+    before = threading.active_count()
+    source = ArraySource([IMAGE] * 20, 25.0)
+    scanner = Scanner(ScriptedTracker([(0, {0: mesh()})]), ArrayStore(), SIZES)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="StopIteration") as kept:
+        scanner.scan(source)
+    assert kept.value
+    assert threading.active_count() == before

@@ -222,12 +222,13 @@ class Scanner:
     def _counted(self, source: Source, progress: Progress | None) -> Generator[tuple[Frame, TrackedFrame], None, None]:
         """The frames with their faces; one thread reads ahead, one tracks, and this one keeps pictures."""
         total = source.footage.frames
-        for frame, found in prefetch(tracked(prefetch(source.frames()), self._tracker), 2):
-            self._times.append(frame.time)
-            self._size = (frame.image.shape[1], frame.image.shape[0])
-            yield frame, found
-            if progress is not None:
-                progress(frame.index + 1, max(total, frame.index + 1) if total else 0)
+        with closing(prefetch(source.frames())) as read:  # as in `scan`: the tracker may fail, too
+            for frame, found in prefetch(tracked(read, self._tracker), 2):
+                self._times.append(frame.time)
+                self._size = (frame.image.shape[1], frame.image.shape[0])
+                yield frame, found
+                if progress is not None:
+                    progress(frame.index + 1, max(total, frame.index + 1) if total else 0)
 
     def _face(self, shot: Shot, face: ShotFace, index: int) -> Face:
         stretches = face.stretches
@@ -265,22 +266,18 @@ class Scanner:
         self, candidates: list[Candidate], rows: NDArray[np.intp], transforms: Floats, points: Floats
     ) -> tuple[list[Candidate], NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
         """The pool, its crops `(R, S, S, 3)`, its rows in the face `(R,)`, and the indices of lip references in it."""
-        crops = self._cut(candidates, transforms[rows], self._sizes.face)
+        with ThreadPoolExecutor(self._threads, "lipsmith") as pool:  # most of the time goes into decoding
+            crops = np.stack([*pool.map(Candidate.crop, candidates, transforms[rows], repeat(self._sizes.face))])
         sharpness = np.array([sharpness_of(crop[len(crop) // 2 :]) for crop in crops])
-        pool = choose_pool(points[rows], sharpness)
-        lips = choose_pool(points[rows][pool], sharpness[pool], self._sizes.lips)
-        return [candidates[rank] for rank in pool], crops[pool], rows[pool], lips
+        chosen = choose_pool(points[rows], sharpness)
+        lips = choose_pool(points[rows][chosen], sharpness[chosen], self._sizes.lips)
+        return [candidates[rank] for rank in chosen], crops[chosen], rows[chosen], lips
 
     def _native(self, candidates: list[Candidate], transforms: NDArray[np.float64]) -> NativeCrops | None:
         if (side := native_side(transforms)) is None:
             return None
         own = [candidate.part.own(transform) for candidate, transform in zip(candidates, transforms, strict=True)]
         return self._store.put_native(NativeCrops.of([candidate.jpeg() for candidate in candidates], own, side))
-
-    def _cut(self, candidates: list[Candidate], transforms: Floats, side: int) -> NDArray[np.uint8]:
-        """Crops `(n, side, side, 3)` of candidates with `transforms` `(n, 2, 3)`."""
-        with ThreadPoolExecutor(self._threads, "lipsmith") as pool:  # most of the time goes into decoding
-            return np.stack(list(pool.map(Candidate.crop, candidates, transforms, repeat(side))))
 
 
 def open_source(
