@@ -198,6 +198,23 @@ def test_a_dub_continues_with_the_precision_with_which_it_began(
     assert asked == ["auto", "int8", "float"]
 
 
+def test_a_precision_that_another_model_lacks_is_not_asked_of_it(
+    tmp_path: Path, film: Path, words: Path, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*given: str) -> Double:
+        if given[-1] == "int8":
+            raise UsageError("Precision int8 runs on a CPU")
+        return double
+
+    double.precision, out = "int8", tmp_path / "out.mp4"
+    stopped(film, words, out, 7, KeyboardInterrupt())
+    double.precision = "float"
+    monkeypatch.setattr(pipeline, "load_backend", load)
+    with pytest.raises(UsageError, match="runs on a CPU"):
+        lipsmith.dub(film, words, out, DubOptions(precision="int8"))
+    assert len(pictures(lipsmith.dub(film, words, out))) == FRAMES
+
+
 @pytest.mark.parametrize("changed", ["options", "speech", "footage"])
 def test_parts_of_a_different_dub_are_not_used(
     tmp_path: Path, film: Path, words: Path, double: Double, caplog: pytest.LogCaptureFixture, changed: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -66,10 +67,10 @@ def dub_here(
 ) -> None:
     """Dub on this machine, and print the path of each result once it is written."""
     from lipsmith.dubbing.batch import Batch
-    from lipsmith.dubbing.job import precision_for
+    from lipsmith.dubbing.job import with_precision
     from lipsmith.dubbing.pipeline import Dubber
 
-    precision = precision_for([job.output for job in jobs], options)
-    dubber = Dubber.from_pretrained(model, device, threads, precision)
+    load = partial(Dubber.from_pretrained, model, device, threads)
+    dubber = with_precision(load, [job.output for job in jobs], options)
     for path in Batch(dubber, options, console.progress).run(jobs, journal):
         console.result(path)

@@ -17,7 +17,7 @@ import cv2
 
 from lipsmith.cluster.tasks import Ready, Report, Task, shares_of
 from lipsmith.dubbing.batch import Batch
-from lipsmith.dubbing.job import Unfinished, dubbed, precision_for, surroundings, write_film
+from lipsmith.dubbing.job import Unfinished, dubbed, surroundings, with_precision, write_film
 from lipsmith.dubbing.options import DubOptions, hear, options_for, said_in
 from lipsmith.dubbing.pairs import Job
 from lipsmith.dubbing.parts import SCAN, UNFINISHED, Share, TakenError
@@ -74,8 +74,7 @@ class Worker:
         self._batch(self.options.precision)
 
     def _film(self, task: Task, shares: list[Task]) -> None:
-        asked = precision_for([task.job.output], self.options)
-        batch = self._batch(task.precision if asked == "auto" else asked)
+        batch = with_precision(self._batch, [task.job.output], self.options, task.precision)
 
         def write(result: Result, out: Path, options: DubOptions, progress_of: ProgressOf, kept: Unfinished) -> None:
             found = shares_of(result, out) if task.may_split and options.resume else []

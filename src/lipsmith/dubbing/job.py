@@ -15,14 +15,14 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 import av
 
@@ -35,7 +35,7 @@ from lipsmith.dubbing.parts import KEY, SCAN, UNFINISHED, Shown, draw_parts, is_
 from lipsmith.dubbing.pipeline import Clip, Dubber, Result
 from lipsmith.dubbing.scan import Scan
 from lipsmith.dubbing.scan_file import write_scan
-from lipsmith.errors import blames_inputs
+from lipsmith.errors import UsageError, blames_inputs
 from lipsmith.files import (
     HIDDEN,
     STALE,
@@ -60,6 +60,7 @@ from lipsmith.speech.conversation import Conversation, Turn
 from lipsmith.speech.recording import Speech
 
 _LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _OF_NO_PICTURE: Final = frozenset({"overwrite", "resume", "precision"})
 """Options that do not affect frames; the precision in use is part of the key instead."""
@@ -93,7 +94,7 @@ def dub(
     if options.start:  # a wrong one would be noticed after the speech is read and the model loaded
         require_frame(video, options.start, options.end)
     recording = hear(said)
-    dubber = Dubber.from_pretrained(model, device, threads, precision_for([out], options))
+    dubber = with_precision(partial(Dubber.from_pretrained, model, device, threads), [out], options)
     with Unfinished(out, key_of(video, said, options, dubber.config, dubber.precision), options.resume) as kept:
         known = kept.scan()
         with (unwatched if known else progress_of)(f"{video.name}: faces") as progress:
@@ -169,12 +170,18 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def precision_for(outs: Sequence[Path], options: DubOptions) -> Precision:
-    """The precision: if it is auto, that of an unfinished dub of one of the results, if there is one."""
-    if options.precision != "auto" or not options.resume:
-        return options.precision
-    begun = (_read_key(hidden_for(out, UNFINISHED)).get("precision") for out in outs)
-    return cast("Precision", next((precision for precision in begun if precision), "auto"))
+def with_precision(
+    load: Callable[[Precision], T], outs: Sequence[Path], options: DubOptions, usual: Precision = "auto"
+) -> T:
+    """What `load` makes of the precision. If that is auto, of that of an unfinished dub of one of the results, if there
+    is one and model and device have it, or else of the `usual` one."""
+    if options.precision != "auto":
+        return load(options.precision)
+    begun = (_read_key(hidden_for(out, UNFINISHED)).get("precision") for out in (outs if options.resume else ()))
+    for precision in filter(None, begun):
+        with suppress(UsageError):  # the dub may have begun with another model, or on another device
+            return load(precision)
+    return load(usual)
 
 
 def _read_key(folder: Path) -> dict[str, Any]:
@@ -194,6 +201,7 @@ class Unfinished:
     def __init__(self, out: Path, key: Mapping[str, Any], resume: bool) -> None:
         self._out, self._key, self._resume = out, dict(key), resume
         self._folder = hidden_for(out, UNFINISHED)
+        self._part = partial(part_in, self._folder)
         self._lock: FileLock | None = None
         self._done, self._frames, self._stays = 0, math.inf, False
 
@@ -203,9 +211,7 @@ class Unfinished:
             self._hold()
             if not self._resume or _read_key(self._folder) != self._key:
                 if self._resume:
-                    _LOG.info(
-                        "%s: inputs or options have changed since the interruption; the dub starts over.", self._out
-                    )
+                    _LOG.info("%s: inputs or options have changed since the interruption; it starts over.", self._out)
                 self._remove()
             self._done = next(number for number in count() if not is_whole(self._part(number)))
         return self
@@ -254,9 +260,6 @@ class Unfinished:
             self._done = number + 1
         for number, begin in enumerate(begins):
             yield self._part(number), begin
-
-    def _part(self, number: int) -> Path:
-        return part_in(self._folder, number)
 
     def _make(self) -> None:
         if self._lock is not None:
