@@ -30,16 +30,14 @@ def test_decode_by_hand() -> None:
     regressors = np.zeros((2, 16), np.float32)
     regressors[0] = [12.8, 0, 25.6, 51.2, *([-12.8, 12.8] * 6)]
     regressors[1, 2:4] = 10
-    points, scores = decode(
-        regressors, np.array([0, -3], np.float32), np.array([[0.5, 0.5], [0.5, 0.5]], np.float32), 0.4
-    )
+    points, scores = decode(regressors, np.array([0, -3], np.float32), np.full((2, 2), 0.5, np.float32))
     assert scores.tolist() == [0.5]
     assert np.allclose(points[0], [[0.5, 0.3], [0.7, 0.7], *[[0.4, 0.6]] * 6])
 
 
 def test_a_box_with_negative_size_is_no_face() -> None:
     regressors = np.full((1, 16), -5, np.float32)
-    points, _ = decode(regressors, np.array([9], np.float32), np.array([[0.5, 0.5]], np.float32), 0.5)
+    points, _ = decode(regressors, np.array([9], np.float32), np.array([[0.5, 0.5]], np.float32))
     assert len(points) == 0
 
 

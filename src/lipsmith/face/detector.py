@@ -41,6 +41,8 @@ MARGIN = 1.5
 EYE_CORNERS = (33, 263)  # points of the mesh: outer corners of the right and of the left eye
 MIN_SCORE = 0.5
 """Minimum score, in (0, 1), of a reported face."""
+SAME = 0.3
+"""Intersection over union from which two candidates are the same face."""
 GRIDS = ((16, 2), (8, 6))
 """Cells per side and anchors per cell, at strides 8 and 16."""
 TURNED = 0.05
@@ -162,9 +164,9 @@ def anchors() -> NDArray[np.float32]:
 
 
 def decode(
-    regressors: NDArray[np.float32], logits: NDArray[np.float32], centers: NDArray[np.float32], least: float
+    regressors: NDArray[np.float32], logits: NDArray[np.float32], centers: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Candidates with a score of at least `least`: points (n, 8, 2) in [0, 1] and scores (n,).
+    """Candidates with a score of at least `MIN_SCORE`: points (n, 8, 2) in [0, 1] and scores (n,).
 
     The points are the box's two corners, then the six keypoints.
 
@@ -173,10 +175,9 @@ def decode(
             all but the size relative to the anchor's center.
         logits: (896,).
         centers: the anchors (896, 2).
-        least: threshold in (0, 1).
     """
     scores = (1 / (1 + np.exp(-np.clip(logits, -50, 50)))).astype(np.float32)
-    keep = (scores >= least) & (regressors[:, 2:4] > 0).all(-1)
+    keep = (scores >= MIN_SCORE) & (regressors[:, 2:4] > 0).all(-1)
     values = regressors[keep].reshape(-1, 8, 2) / SIZE
     center = values[:, 0] + centers[keep]
     half = values[:, 1] / 2
@@ -194,20 +195,19 @@ def overlap(box: NDArray[np.floating], boxes: NDArray[np.floating], of_smaller: 
 
 
 def suppress(
-    points: NDArray[np.float32], scores: NDArray[np.float32], least: float = 0.3
+    points: NDArray[np.float32], scores: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Weighted non-maximum suppression: overlapping candidates become their mean, weighted by score.
 
     Args:
         points: (n, 8, 2), the first two the corners of the box.
         scores: (n,).
-        least: intersection over union from which two candidates are the same face.
     """
     kept, kept_scores = [], []
     boxes = points[:, :2].reshape(-1, 4)
     left = np.argsort(-scores)
     while len(left):
-        same = overlap(boxes[left[0]], boxes[left]) >= least
+        same = overlap(boxes[left[0]], boxes[left]) >= SAME
         same[0] = True
         group = left[same]
         kept.append(np.average(points[group], axis=0, weights=scores[group]))
@@ -280,7 +280,7 @@ class FaceDetector:
         pixels = square.pixels(image, SIZE)
         outputs = self._network(pixels.astype(np.float32) / 127.5 - 1)
         regressors, logits = sorted(outputs, key=lambda output: -output.shape[-1])
-        points, scores = suppress(*decode(regressors[0], logits[0, :, 0], self._anchors, MIN_SCORE))
+        points, scores = suppress(*decode(regressors[0], logits[0, :, 0], self._anchors))
         return [_detection(square.to_source(p), float(score)) for p, score in zip(points, scores, strict=True)]
 
 
