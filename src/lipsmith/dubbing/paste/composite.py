@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lipsmith.dubbing.paste.detail import Detail, Region, extent, with_detail
 from lipsmith.face.captions import outside_caption
-from lipsmith.face.crop import to_pixels
+from lipsmith.face.crop import apply, invert, to_pixels
 from lipsmith.face.landmarks import JAW, OUTER_LIP, Floats, filled, ranks, shared_skin
 from lipsmith.face.look import Grain
 from lipsmith.inference.occlusion import Covers, before_faces
@@ -275,8 +275,7 @@ def _bounding_box(
     rows, columns = part
     top, bottom, left, right = rows.start - 1, rows.stop, columns.start - 1, columns.stop
     corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], np.float64)
-    inverse = cv2.invertAffineTransform(matrix)
-    placed = corners @ inverse[:, :2].T + inverse[:, 2]
+    placed = apply(invert(matrix), corners)
     limit = (shape[1], shape[0])
     x0, y0 = np.clip(np.floor(placed.min(0)), 0, limit).astype(int)
     x1, y1 = np.clip(np.ceil(placed.max(0)) + 1, 0, limit).astype(int)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsmith.face.crop import apply, invert
 from lipsmith.face.landmarks import INNER_LIP, LOWER_INNER, TOUCHING, UPPER_INNER, Floats, ranks
 
 _APART: Final = 2 * TOUCHING
@@ -90,9 +91,7 @@ def with_line(
     """
     if line is None:
         return image
-    back = cv2.invertAffineTransform(to_crop)
-    middle = (_middle(line.points) * side - 0.5) @ back[:, :2].T + back[:, 2]
-    depths, path = _seen(image, middle)
+    depths, path = _seen(image, apply(invert(to_crop), _middle(line.points) * side - 0.5))
     share = np.clip((_APART - lips_apart(line.points)) / (_APART - TOUCHING), 0, 1)
     missing = np.clip(contrast * line.depth - depths, 0, _MOST) * _ENDS * share
     deviation = _DEVIATION * side / float(np.hypot(*to_crop[:, 0]))
