@@ -363,7 +363,7 @@ def test_a_stored_error_keeps_no_thread_alive(clip: Clip, tmp_path: Path, monkey
 
 
 def test_an_unknown_tail_is_a_usage_error(clip: Clip) -> None:
-    with pytest.raises(UsageError, match="cut or keep"):
+    with pytest.raises(UsageError, match="Tail 'Keep' is unknown: use cut, keep"):
         clip.dub(speech(0.2), tail="Keep")  # type: ignore[arg-type]
 
 

@@ -103,12 +103,9 @@ class DubOptions:
             raise UsageError(f"A gain of {self.gain:g} dB is out of range: choose {LEAST_GAIN:g} to {MOST_GAIN:g}.")
         if self.background is None and self.gain != DubOptions.gain:
             raise UsageError(f"A gain of {self.gain:g} dB has no background to change; give a background, or no gain.")
-        if self.tail not in get_args(Tail):
-            raise UsageError(f"Tail {self.tail!r} is unknown: use {' or '.join(get_args(Tail))}.")
-        if self.fit not in get_args(Fit):
-            raise UsageError(f"Fit {self.fit!r} is unknown: use {', '.join(get_args(Fit))}.")
-        if self.precision not in get_args(Precision):
-            raise UsageError(f"Precision {self.precision!r} is unknown: use {', '.join(get_args(Precision))}.")
+        for name, words in (("tail", get_args(Tail)), ("fit", get_args(Fit)), ("precision", get_args(Precision))):
+            if (word := getattr(self, name)) not in words:
+                raise UsageError(f"{name.capitalize()} {word!r} is unknown: use {', '.join(words)}.")
         if not 0 <= self.strength <= STRONGEST:
             raise UsageError(f"A strength of {self.strength:g} is out of range: choose 0 to {STRONGEST:g}.")
 
