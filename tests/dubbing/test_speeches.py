@@ -18,7 +18,8 @@ from lipsmith.dubbing.turns import parse_speeches
 from lipsmith.errors import InputError, UsageError
 from lipsmith.face.landmarks import lip_opening
 from lipsmith.media import open_sound, read_frames
-from synthetic import speech
+from lipsmith.speech.recording import load_speech
+from synthetic import make_film, speech
 
 FRAMES = 12
 LARGE, SMALL = slice(190, None), slice(None, 180)
@@ -182,3 +183,11 @@ def test_a_result_may_not_replace_any_speech(tmp_path: Path, film: Path) -> None
         lipsmith.dub(film, {1: anna, 2: taken}, taken, DubOptions(overwrite=True))
     with pytest.raises(InputError, match="does not exist"):
         lipsmith.dub(film, {1: anna, 2: ben}, tmp_path / "out.mp4")
+
+
+def test_a_result_may_not_replace_a_speech_that_was_read_before(clip: Clip, tmp_path: Path) -> None:
+    words = make_film(tmp_path / "words.mp4", 0.4, 25, (64, 64), audio=speech(0.4))
+    read = load_speech(words)
+    for said in (read, {1: read}):
+        with pytest.raises(UsageError, match="would be replaced by its own result"):
+            clip.dub(said).save(words, overwrite=True)

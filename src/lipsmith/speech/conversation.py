@@ -72,6 +72,8 @@ class Turn:
     @property
     def file(self) -> Path | None:
         """The file of the speech; None for samples."""
+        if isinstance(self.speech, Speech):
+            return self.speech.file
         return path_of(self.speech, "The speech") if isinstance(self.speech, str | PathLike) else None
 
     def fault(self, sentence: str) -> LipsmithError:
