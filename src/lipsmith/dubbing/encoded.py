@@ -28,7 +28,7 @@ from lipsmith.speech.mel import MEL_LIMIT, MELS, WINDOW
 Image = NDArray[np.uint8]
 
 _AT_ONCE: Final = 5
-_CELLS: Final = 4
+_SQUARE: Final = 4
 """Side, in cells, of the squares by whose means references are compared."""
 _DRAWN_FROM: Final = 5
 """References from which another one is drawn."""
@@ -95,14 +95,14 @@ class EncodedFaces:
             native = native and partial(_native, native, free, covers)
         native = native and cache(native)
         return References(
-            encoded,
-            native,
-            line_depth(native, points) if native else None,
-            look,
-            np.asarray(covers.any((1, 2, 3))),
-            understood,
-            eyes_of(images),
-            tone_of(images),
+            encoded=encoded,
+            native=native,
+            line_depth=line_depth(native, points) if native else None,
+            appearance=look,
+            covered=np.asarray(covers.any((1, 2, 3))),
+            understood=understood,
+            eyes=eyes_of(images),
+            tone=tone_of(images),
         )
 
 
@@ -179,8 +179,8 @@ def _covers_among(
 
 def _lookalikes(images: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.intp]:
     """Of each of the `rows` of R references `(R, S, S, 3)`, itself and those that look most like it, `(n, k)`."""
-    height, width = CELLS[1] // _CELLS, CELLS[0] // _CELLS
-    means = cells(images).reshape(len(images), height, _CELLS, width, _CELLS, 3).mean((2, 4), dtype=np.float32)
+    height, width = CELLS[1] // _SQUARE, CELLS[0] // _SQUARE
+    means = cells(images).reshape(len(images), height, _SQUARE, width, _SQUARE, 3).mean((2, 4), dtype=np.float32)
     # Mostly skin: what is behind a face does not tell what is before it, nor does the light on all of it.
     skin = means[:, 1:, width // 5 : -(width // 5)]
     skin /= np.maximum(skin.mean((1, 2, 3), keepdims=True), 1e-6)  # some are black
