@@ -53,6 +53,15 @@ def test_a_run_ends_where_the_face_is_not_seen_and_where_the_footage_jumps(clip:
     assert runs(mouth(clip, speech(8 / 25), missing=(3, 4))) == [(0, 2), (5, 7)]
 
 
+def test_a_frame_is_found_and_not_looked_for_among_those_of_other_shots(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = mouth(clip, speech(8 / 25), missing=(0, 3, 7))
+    assert [track.place(number) for number in range(8)] == [None, 0, 1, None, 2, 3, 4, None]
+    monkeypatch.setattr("lipsmith.dubbing.mouth.bisect_left", None)
+    assert [track.place(number) for number in (-100, 0, 7, 100)] == [None] * 4
+
+
 def test_two_frames_in_turn_are_no_jump(clip: Clip) -> None:
     assert runs(mouth(clip, speech(20 / 25), missing=(0, 1, 2, 5, 6, 7), fit="loop")) == [(3, 4), (11, 12), (19, 19)]
 

@@ -56,8 +56,16 @@ class MouthTrack:
 
     def place(self, number: int) -> int | None:
         """Where output frame `number` is in these arrays; None where it does not show the face."""
+        first, last = self._span
+        if not first <= number <= last:  # without a search, because a long film has thousands of shots with a mouth
+            return None
         at = bisect_left(self.frames, number)
-        return at if at < len(self.frames) and self.frames[at] == number else None
+        return at if self.frames[at] == number else None
+
+    @cached_property
+    def _span(self) -> tuple[int, int]:
+        """The first and the last of the `frames`."""
+        return int(self.frames[0]), int(self.frames[-1])
 
     def continues(self, number: int) -> bool:
         """Whether output frame `number` continues a run."""
