@@ -258,3 +258,24 @@ def test_a_film_that_stands_still_is_told_until_it_goes_on(page: Page, tmp_path:
     page.click("#end")
     page.clock.fast_forward(6000)
     assert "has ended" in page.inner_text("#session-status")
+
+
+def test_a_film_that_the_browser_cannot_play_is_told(page: Page, tmp_path: Path) -> None:
+    def spoil(browser: WebSocketRoute) -> None:
+        service = browser.connect_to_server()
+        service.on_message(lambda message: browser.send(message if isinstance(message, str) else bytes(len(message))))
+
+    page.route_web_socket("**/v1/live/*", spoil)
+    page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
+    page.wait_for_selector("#session-problem:not([hidden])")
+    assert "cannot play" in page.inner_text("#session-problem")
+    assert "has ended" in page.inner_text("#session-status")
+
+
+def test_a_browser_without_the_codec_is_told(page: Page, tmp_path: Path) -> None:
+    page.evaluate("MediaSource.isTypeSupported = () => false")
+    page.set_input_files("#film-file", make_film(tmp_path / "film.mp4", 0.4, 12.5, (160, 160)))
+    page.wait_for_selector("#session-problem:not([hidden])")
+    assert "another browser" in page.inner_text("#session-problem")
+    assert "has ended" in page.inner_text("#session-status")
+    assert page.is_disabled("#words-file")

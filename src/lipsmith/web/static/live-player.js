@@ -5,13 +5,20 @@ const TARGET_DELAY = 0.12;
 const BUFFER_SECONDS = 20; // of played media
 
 export class Player {
-  constructor(video) {
+  // `onError` is called if the browser cannot play what is added.
+  constructor(video, onError) {
     this.video = video;
+    this.onError = onError;
     this.queue = [];
     this.buffer = null;
   }
 
   open(mime) {
+    if (!MediaSource.isTypeSupported(mime)) {
+      this.onError();
+      return;
+    }
+    this.video.onerror = () => this.onError();
     const media = new MediaSource();
     this.video.src = URL.createObjectURL(media);
     media.addEventListener("sourceopen", () => {
@@ -36,7 +43,7 @@ export class Player {
   }
 
   appendNext() {
-    if (!this.buffer || this.buffer.updating) return;
+    if (!this.buffer || this.buffer.updating || this.video.error) return;
     this.limitDelay();
     if (this.buffer.updating || !this.queue.length) return;
     const size = this.queue.reduce((sum, part) => sum + part.byteLength, 0);

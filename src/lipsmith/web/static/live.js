@@ -36,7 +36,11 @@ function start(upload) {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const newSocket = new WebSocket(`${scheme}://${location.host}/v1/live/${upload}?rate=${RATE}`);
   newSocket.binaryType = "arraybuffer";
-  const player = new Player($("screen"));
+  const player = new Player($("screen"), () => {
+    if (socket !== newSocket) return;
+    end();
+    showError("session-problem", new Error("This browser cannot play the film; start again, or use another browser."));
+  });
   newSocket.onmessage = ({ data }) => {
     if (socket !== newSocket) return;
     if (data instanceof ArrayBuffer) {
@@ -60,10 +64,10 @@ function onState(state, player) {
     showError("session-problem", new Error(state.problem));
     showText("session-status", "");
   } else {
-    player.open(state.mime);
     enableSpeech(true);
     showReady();
     watchStream();
+    player.open(state.mime);
   }
 }
 
