@@ -186,6 +186,17 @@ def test_outside_the_picture_the_border_is_repeated() -> None:
         assert (crop.crop_image(image, similarity(1 / side, 0, 5, 5)[0], 64) == 70).all()
 
 
+@pytest.mark.parametrize("side", [60.0, 100.0, 300.0])
+@pytest.mark.parametrize("end", [180, 211, 260, 400])
+def test_from_the_row_where_an_image_ends_its_last_one_is_repeated(side: float, end: int) -> None:
+    rows = np.arange(400.0)[:, None, None]
+    image = np.broadcast_to(60 + rows / 4 + np.arange(400.0)[:, None] / 5, (400, 400, 3)).astype(np.uint8)
+    image[end:] = 255
+    transform = similarity(1 / side, 0.2, 200, 200)[0]
+    found = crop.crop_image(image, transform, 64, end)
+    assert np.abs(found.astype(int) - crop.crop_image(image[:end], transform, 64)).max() <= 2
+
+
 @given(st.floats(-3000, 3000), st.floats(-3000, 3000), st.floats(20, 3000))
 def test_a_crop_at_any_position_has_its_size(x: float, y: float, side: float) -> None:
     image = np.asarray(cv2.resize(np.zeros((4, 4, 3), np.uint8), (90, 50)), np.uint8)

@@ -136,10 +136,9 @@ def _targets(
         return []
     rows = mouth.rows[places]
     transforms = mouth.face.transforms[rows]
-    side, still = references.encoded.side, still_points(transforms)
-    images = images if (bar := mouth.face.bar) is None else [image[:bar, :] for image in images]
-    crops = np.stack([crop_image(image, transform, side) for image, transform in zip(images, transforms, strict=True)])
-    fades = fades_of(eyes_of(crops), references.eyes)
+    side, still, bar = references.encoded.side, still_points(transforms), mouth.face.bar
+    crops = [crop_image(image, transform, side, bar) for image, transform in zip(images, transforms, strict=True)]
+    fades = fades_of(eyes_of(np.stack(crops)), references.eyes)
     clear = np.stack([fade.removed(crop) if fade else crop for fade, crop in zip(fades, crops, strict=True)])
     points = mouth.face.points[rows]
     looks = appearance(clear, points).each()

@@ -225,12 +225,14 @@ def to_pixels(transform: Floats, size: int) -> NDArray[np.float64]:
     return matrix
 
 
-def crop_image(image: Picture, transform: Floats, size: int) -> NDArray[np.uint8]:
-    """The crop `(size, size, 3)` of an image `(H, W, 3)`; outside the image its border is repeated."""
+def crop_image(image: Picture, transform: Floats, size: int, end: int | None = None) -> NDArray[np.uint8]:
+    """The crop `(size, size, 3)` of an image `(H, W, 3)`; outside the image, and from the row `end` on, its border is
+    repeated."""
     reduction = max(1, int(crop_side(transform) / size))
-    if reduction >= 2:
+    if reduction >= 2 or end is not None:
         part = shrink(image, apply(invert(transform), UNIT_SQUARE), reduction, 2 * reduction)
-        image, transform = part.image, part.own(transform)
+        rows = None if end is None else max(1, int((end - part.origin[1]) // part.step[1]))
+        image, transform = part.image[:rows], part.own(transform)
     back = np.asarray(cv2.invertAffineTransform(to_pixels(transform, size)), np.float64)
     return _sampled(image, back, size, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
 
