@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dub_samples import plain_face
 from lipsmith.dubbing.lending import with_lent
-from lipsmith.dubbing.paste.detail import TOP, NativeCrops
+from lipsmith.dubbing.paste.native import TOP, NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
 from lipsmith.dubbing.scan_file import read_scan, write_scan
 from lipsmith.face.landmarks import outer_lip_opening, ranks

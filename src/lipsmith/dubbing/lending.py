@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import NativeCrops
+from lipsmith.dubbing.paste.native import NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan, Sizes
 from lipsmith.errors import counted
 from lipsmith.face.lending import Lender, is_scarce, lent

@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lipsmith.config import path_of
 from lipsmith.dubbing.array_source import ArraySource
-from lipsmith.dubbing.paste.detail import LARGEST, NativeCrops, native_side
+from lipsmith.dubbing.paste.native import LARGEST, NativeCrops, native_side
 from lipsmith.dubbing.source import FileSource, Source, Video
 from lipsmith.errors import InputError, LipsmithError, UsageError
 from lipsmith.face import FaceTracker

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsmith.dubbing.paste.detail import NativeCrops
+from lipsmith.dubbing.paste.native import NativeCrops
 from lipsmith.dubbing.scan import ArrayStore, Face, Scan
 from lipsmith.files import write_whole
 

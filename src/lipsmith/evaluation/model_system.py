@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.mouth import nearby
-from lipsmith.dubbing.paste.detail import Detail, Region, details, with_amplitude, with_detail
+from lipsmith.dubbing.paste.detail import Detail, Region, details, with_detail
+from lipsmith.dubbing.paste.native import with_amplitude
 from lipsmith.dubbing.paste.shut_lips import line_depth
 from lipsmith.evaluation.systems import ReconstructionTask
 from lipsmith.face.landmarks import NUM_POSE

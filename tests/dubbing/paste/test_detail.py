@@ -10,20 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsmith.dubbing.mouth import nearby
-from lipsmith.dubbing.paste.detail import (
-    TOP,
-    Detail,
-    NativeCrops,
-    Region,
-    details,
-    extent,
-    native_side,
-    with_amplitude,
-    with_detail,
-)
-from lipsmith.face.crop import crop_image, crop_side
+from lipsmith.dubbing.paste.detail import Detail, Region, details, extent, with_detail
+from lipsmith.dubbing.paste.native import with_amplitude
 from lipsmith.face.landmarks import INNER_LIP, NUM_POINTS, mouth_box, ranks
-from lipsmith.face.references import encoded
 from lipsmith.inference.render import Drawing, Placed
 
 SIZE, NATIVE, ROWS = 128, 256, 80
@@ -174,7 +163,7 @@ def test_inside_the_mouth_coarser_detail_is_the_leaders(
     """Stripes of 6 pixels of 128, which the networks draw flat: a row of teeth that they merge, say."""
     x = np.arange(NATIVE)
     stripes = np.broadcast_to((100 + 20 * np.sin(2 * np.pi * x / 12))[None, :, None], (NATIVE, NATIVE, 3))
-    teeth = np.ascontiguousarray(stripes[int(TOP * NATIVE) :]).astype(np.uint8)
+    teeth = np.ascontiguousarray(stripes).astype(np.uint8)
     lent = detail(still(1), believed(1.0), [teeth], open_mouth)
     found = with_detail(drawn(), lent, ENLARGED, mask)
     assert found[WITHIN].std() > 8
@@ -225,23 +214,6 @@ def test_no_reference_leads_in_a_single_frame() -> None:
     assert leaders(rising, [[3, 7]] * 5, [0] * 5) == [3, 3, 7, 7, 7]
 
 
-def test_native_side_follows_the_crop_within_bounds() -> None:
-    def cut(side: float) -> NDArray[np.float64]:
-        return np.array([[[0.0, -1 / side, 0.2], [1 / side, 0.0, 0.1]]])
-
-    assert crop_side(cut(250)[0]) == pytest.approx(250)
-    assert [native_side(cut(side)) for side in (149.0, 300.4, 900.0)] == [None, 300, 512]
-
-
-def test_the_fourth_channel_of_a_native_crop_is_the_amplitude_of_its_fine_detail() -> None:
-    plain = np.full((100, 100, 3), 80, np.uint8)
-    assert with_amplitude(plain).shape == (55, 100, 4)
-    assert not with_amplitude(plain)[..., 3].any()
-    checkered = plain + (8 * (np.indices((100, 100)).sum(0) % 2)).astype(np.uint8)[..., None]
-    assert with_amplitude(checkered)[20, 50, 3] == pytest.approx(4 * 4, abs=1)  # 4 levels about the mean, 4 steps each
-    assert (with_amplitude(checkered)[..., :3] == checkered[45:]).all()
-
-
 def test_a_mean_of_textures_at_different_places_has_their_amplitude(mask: NDArray[np.float32]) -> None:
     noise = [
         np.random.default_rng(n).normal(100, 5, (NATIVE, NATIVE, 1)).repeat(3, axis=2).astype(np.uint8)
@@ -255,16 +227,6 @@ def test_a_mean_of_textures_at_different_places_has_their_amplitude(mask: NDArra
 
     assert amplitude(noise[:1]) == pytest.approx(5, rel=0.25)
     assert amplitude(noise) == pytest.approx(amplitude(noise[:1]), rel=0.15)  # their plain mean: 3**-0.5 of it
-
-
-def test_native_crops_are_cut_from_the_pictures_that_are_kept() -> None:
-    slope = np.broadcast_to(np.linspace(20, 200, 90)[:, None, None], (90, 70, 3)).astype(np.uint8)
-    shift = np.array([[1 / 60, 0, -0.1], [0, 1 / 60, -0.2]])
-    crops = NativeCrops.of([encoded(np.full((50, 50, 3), 7, np.uint8)), encoded(slope)], [shift, shift], 60)
-    assert len(crops) == 2
-    assert crops[0].shape == (33, 60, 4)
-    assert (crops[0][..., :3] == 7).all()
-    assert np.abs(crops[1].astype(int) - with_amplitude(crop_image(slope, shift, 60))).max() <= 3
 
 
 def test_where_the_lips_meet_the_detail_is_the_mean_of_both(mask: NDArray[np.float32]) -> None:
