@@ -25,17 +25,18 @@ _REPLACE, _UNLINK, _FSYNC, _OPEN = os.replace, os.unlink, os.fsync, os.open
 def _refuse_open(path: Name) -> None:
     """Raise PermissionError if a file, or one in that folder, is open or mapped."""
     name = Path(os.fsdecode(path))
-    place = Path(os.path.realpath(name.absolute().parent), name.name)
-    if any(opened == place or place in opened.parents for opened in _opened()):
+    place = str(Path(os.path.realpath(name.absolute().parent), name.name))
+    if any(opened == place or opened.startswith(place + os.sep) for opened in _opened()):
         raise PermissionError(errno.EACCES, "The file is open", os.fsdecode(path))
 
 
-def _opened() -> Iterator[Path]:
+def _opened() -> Iterator[str]:
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # of the list itself
-            yield descriptor.readlink()
+            yield str(descriptor.readlink())
+    # As strings, because thousands of mappings are read for each of thousands of files in pytest's old folders.
     for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-        yield Path(*line.split(maxsplit=5)[5:])
+        yield from line.split(maxsplit=5)[5:]
 
 
 def _replace(source: Name, target: Name) -> None:
